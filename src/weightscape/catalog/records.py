@@ -88,3 +88,95 @@ class RegionMap:
     order: tuple[str, ...]
     pooling: str
     notes: tuple[str, ...] = field(default=())
+
+
+Status = Literal["pending", "ready", "gone", "removed"]
+Stamp = tuple[tuple[str, int, int], ...]
+"""Of each file of a model: path relative to the model, size in bytes, mtime in ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checkpoint that an atlas knows; the last six fields are the atlas's to give.
+
+    path: absolute. fingerprint: of names, shapes and sampled bytes. stamp: recognises the model
+    as unchanged without opening it. config, metadata: what the files say, untrusted, size capped
+    by whoever read them. status: "pending" (registered, its rows not complete), "ready", "gone"
+    (its files are not there any more), "removed" (by the user). position: row and column in the
+    Grams of its tree, from 0. id 0: not in an atlas yet.
+    """
+
+    name: str
+    path: str
+    kind: Literal["full", "adapter"]
+    format: str
+    fingerprint: str
+    stamp: Stamp
+    nbytes: int
+    parameters: int
+    facts: ModelFacts
+    config: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    content_hash: str | None = None
+    id: int = 0
+    status: Status = "pending"
+    added: str = ""
+    family_id: int | None = None
+    tree_id: int | None = None
+    position: int | None = None
+
+    @property
+    def dtype(self) -> str:
+        """Tell the stored dtype of most of the backbone."""
+        return self.facts.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models whose backbones have the same tensors. signature: canonical names and shapes."""
+
+    id: int
+    name: str
+    role: str
+    signature: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyTensor:
+    """One place on the tensor axis of a family's Grams."""
+
+    id: int
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One tree of a family; reference_id is the model its Grams are relative to, if any."""
+
+    id: int
+    family_id: int
+    name: str
+    reference_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStatistics:
+    """Statistics of one tensor of one model, as in geometry's Moments; the default is absence."""
+
+    content_hash: str = ""
+    norm: float = float("nan")
+    kurtosis: float = float("nan")
+    peak: float = float("nan")
+    unchanged: float = float("nan")
+    nonfinite: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something found beside the models and not charted. kind: "bad", "unsupported", ..."""
+
+    path: str
+    reason: str
+    kind: str
+    seen: str = ""

@@ -1,0 +1,49 @@
+"""The schema's version, and the steps that bring an older atlas up to date."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, delete, insert, inspect, select
+
+from weightscape.catalog.schema import atlas_schema, metadata
+from weightscape.errors import AtlasError
+
+Step = Callable[[Connection], None]
+
+STEPS: tuple[Step, ...] = ()
+"""STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
+
+
+def current_version() -> int:
+    """Tell the version that this code writes."""
+    return 1 + len(STEPS)
+
+
+def stored_version(connection: Connection) -> int:
+    """Tell the version of the database's schema; 0 while it is empty."""
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return 0
+    if atlas_schema.name not in tables:
+        raise AtlasError(
+            f"{connection.engine.url.database} is a database but no atlas (it has tables "
+            f"{', '.join(sorted(tables)[:3])}); choose another folder with --atlas"
+        )
+    version: int = connection.execute(select(atlas_schema.c.version)).scalar_one()
+    if version > current_version():
+        raise AtlasError(
+            f"{connection.engine.url.database} has schema version {version}, this weightscape "
+            f"knows up to {current_version()}; upgrade weightscape or chart into another folder"
+        )
+    return version
+
+
+def migrate(connection: Connection) -> None:
+    """Create the tables, or bring older ones up to date; call inside a write transaction."""
+    version = stored_version(connection)  # another process may have been here first
+    if version == 0:
+        metadata.create_all(connection)
+    else:
+        for step in STEPS[version - 1 :]:
+            step(connection)
+    connection.execute(delete(atlas_schema))
+    connection.execute(insert(atlas_schema).values(version=current_version()))

@@ -1,0 +1,199 @@
+"""Models: registered once, found again by path and fingerprint, never renamed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from weightscape.catalog import findings
+from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
+from weightscape.catalog.schema import models, places
+from weightscape.errors import BadInput, UnknownName
+
+
+def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
+    """Give each found model its row and return it as the atlas has it, in the same order.
+
+    A model whose path and fingerprint are known keeps its row (one that was gone or removed is
+    pending again). Other content at a known path is another model, and the one that was there is
+    gone. A name that another model has, or ever had, gets `~2`, `~3`, ... behind it.
+    """
+    known: dict[str, list[Model]] = {}
+    names: set[str] = set()
+    for model in all_models(connection):
+        known.setdefault(model.path, []).append(model)
+        names.add(model.name)
+    registered = []
+    for model in found:
+        same_path = known.setdefault(model.path, [])
+        row = next((it for it in same_path if it.fingerprint == model.fingerprint), None)
+        if row is None:
+            row = _insert(connection, replace(model, name=_free_name(model.name, names)))
+            names.add(row.name)
+            same_path.append(row)
+        else:
+            row = _refresh(connection, row, model)
+            same_path[:] = [row if it.id == row.id else it for it in same_path]
+        replaced = [it.id for it in same_path if it.id != row.id and it.status != "removed"]
+        mark(connection, replaced, "gone")
+        registered.append(row)
+    return registered
+
+
+def all_models(connection: Connection, *, statuses: Iterable[Status] | None = None) -> list[Model]:
+    """Load the models (of these statuses), by order of registration."""
+    query = select(models).order_by(models.c.id)
+    if statuses is not None:
+        query = query.where(models.c.status.in_(tuple(statuses)))
+    return [_model(row) for row in connection.execute(query)]
+
+
+def get(connection: Connection, name: str) -> Model:
+    """Load one model by name, whatever its status; raises UnknownName with the nearest names."""
+    row = connection.execute(select(models).where(models.c.name == name)).one_or_none()
+    if row is None:
+        known = connection.execute(select(models.c.name).where(models.c.status != "removed"))
+        raise UnknownName("model", name, known.scalars())
+    return _model(row)
+
+
+def of_tree(connection: Connection, tree_id: int) -> list[Model]:
+    """Load the models of one tree's Gram axis by position, the removed and the moved included.
+
+    A model that moved to another tree since has another `tree_id` than the one asked for.
+    """
+    query = (
+        select(models)
+        .join(places, places.c.model_id == models.c.id)
+        .where(places.c.tree_id == tree_id)
+        .order_by(places.c.position)
+    )
+    return [_model(row) for row in connection.execute(query)]
+
+
+def mark(connection: Connection, model_ids: Iterable[int], status: Status) -> None:
+    """Set the status of some models: "ready" when their rows are whole, "gone", ..."""
+    _change(connection, model_ids, status=status)
+
+
+def mark_ready(connection: Connection, model_ids: Iterable[int]) -> None:
+    """Say that all rows of these models are in the atlas."""
+    mark(connection, model_ids, "ready")
+
+
+def set_stamp(connection: Connection, model_id: int, stamp: Stamp) -> None:
+    """Keep a new stamp: the files were touched, the content is the same."""
+    _change(connection, [model_id], stamp=stamp)
+
+
+def set_content_hash(connection: Connection, model_id: int, content_hash: str) -> None:
+    """Keep the full content hash of a model."""
+    _change(connection, [model_id], content_hash=content_hash)
+
+
+def set_facts(connection: Connection, model_id: int, facts: ModelFacts) -> None:
+    """Keep new facts, as when a declared base has arrived; the name in them is ignored."""
+    _change(connection, [model_id], dtype=facts.dtype, facts=_packed_facts(facts))
+
+
+def remove(connection: Connection, names: Iterable[str]) -> list[int]:
+    """Mark models as removed and return the trees that lost one, whose findings are deleted.
+
+    The findings of a tree follow from all its models, so they are to be made anew, from the Grams
+    and without reading a tensor. Raises UnknownName before anything is changed.
+    """
+    gone = [get(connection, name) for name in names]
+    mark(connection, [model.id for model in gone], "removed")
+    trees = sorted({model.tree_id for model in gone if model.tree_id is not None})
+    for tree_id in trees:
+        findings.delete_findings(connection, tree_id)
+    return trees
+
+
+def _change(connection: Connection, model_ids: Iterable[int], **columns: Any) -> None:
+    rows = [{"which": model_id} for model_id in model_ids]
+    if rows:
+        change = update(models).where(models.c.id == bindparam("which")).values(**columns)
+        connection.execute(change, rows)
+
+
+def _insert(connection: Connection, model: Model) -> Model:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    result = connection.execute(
+        insert(models).values(
+            name=model.name,
+            kind=model.kind,
+            fingerprint=model.fingerprint,
+            status="pending",
+            added=now,
+            **_refreshed(model),
+        )
+    )
+    assert result.inserted_primary_key is not None
+    facts = replace(model.facts, name=model.name)
+    return replace(model, id=result.inserted_primary_key[0], facts=facts, added=now)
+
+
+def _refresh(connection: Connection, row: Model, found: Model) -> Model:
+    columns = _refreshed(found)
+    if found.content_hash is None:
+        del columns["content_hash"]
+    status = row.status if row.status in ("ready", "pending") else "pending"
+    _change(connection, [row.id], status=status, **columns)
+    return get(connection, row.name)
+
+
+def _refreshed(model: Model) -> dict[str, Any]:
+    """Build the columns that a second look at the same content may change."""
+    try:
+        model.path.encode(), model.name.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{model.path!r} is not valid UTF-8; rename the file or folder") from None
+    return {
+        "path": model.path,
+        "format": model.format,
+        "stamp": model.stamp,
+        "content_hash": model.content_hash,
+        "nbytes": model.nbytes,
+        "parameters": model.parameters,
+        "dtype": model.facts.dtype,
+        "facts": _packed_facts(model.facts),
+        "config": model.config,
+        "metadata": model.metadata,
+    }
+
+
+def _packed_facts(facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "declared": facts.declared,
+        "wants": facts.wants,
+        "run": facts.run,
+        "step": facts.step,
+        "ranks": facts.adapter_ranks,
+    }
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}~{number}"
+    return free
+
+
+def _model(row: Row[Any]) -> Model:
+    columns = dict(row._mapping)
+    packed = columns.pop("facts")
+    facts = ModelFacts(
+        name=row.name,
+        dtype=columns.pop("dtype"),
+        declared=tuple(packed["declared"]),
+        wants=tuple(packed["wants"]),
+        run=packed["run"],
+        step=packed["step"],
+        adapter_ranks=packed["ranks"],
+    )
+    stamp = tuple((file, size, changed) for file, size, changed in columns.pop("stamp"))
+    return Model(facts=facts, stamp=stamp, **columns)

@@ -1,0 +1,190 @@
+"""The tables of the catalog, as SQLAlchemy Core sees them."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+atlas_schema = Table("atlas_schema", metadata, Column("version", Integer, nullable=False))
+
+families = Table(
+    "families",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("signature", JSON, nullable=False),
+    # what makes a family found again: JSON cannot be compared alike on every database
+    Column("digest", Text, nullable=False),
+    UniqueConstraint("role", "digest"),
+)
+
+family_tensors = Table(
+    "family_tensors",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("family_id", ForeignKey("families.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("shape", JSON, nullable=False),
+    UniqueConstraint("family_id", "name"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("path", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("stamp", JSON, nullable=False),
+    Column("content_hash", Text),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("parameters", BigInteger, nullable=False),
+    Column("dtype", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("added", Text, nullable=False),
+    Column("family_id", ForeignKey("families.id")),
+    # (tree_id, position): the model's present place among those it holds in `places`
+    Column("tree_id", Integer),
+    Column("position", Integer),
+    ForeignKeyConstraint(["tree_id", "position"], ["places.tree_id", "places.position"]),
+    CheckConstraint("status in ('pending', 'ready', 'gone', 'removed')", name="known_status"),
+    CheckConstraint("(tree_id is null) = (position is null)", name="whole_place"),
+)
+
+trees = Table(
+    "trees",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("family_id", ForeignKey("families.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("reference_id", Integer),
+    UniqueConstraint("family_id", "name"),
+    UniqueConstraint("family_id", "reference_id"),
+)
+
+# the model axis of a tree's Grams: appended only, so that rows once written keep their meaning
+# when a model is removed, or found to belong to another tree
+places = Table(
+    "places",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("model_id", Integer, nullable=False),
+    UniqueConstraint("tree_id", "model_id"),
+)
+
+# row `position` of the lower triangle of one tensor's Gram, with that tensor's statistics; the
+# BLOB comes last, so that SQLite reads the columns before it without touching its pages
+gram_rows = Table(
+    "gram_rows",
+    metadata,
+    Column("tree_id", Integer, primary_key=True),
+    Column("tensor_id", ForeignKey("family_tensors.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("content_hash", Text, nullable=False),
+    Column("norm", Float),
+    Column("kurtosis", Float),
+    Column("peak", Float),
+    Column("unchanged", Float),
+    Column("nonfinite", BigInteger, nullable=False),
+    Column("products", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["tree_id", "position"], ["places.tree_id", "places.position"]),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("model_id", ForeignKey("models.id"), primary_key=True),
+    Column("layout", Text, nullable=False),
+    Column("weights", LargeBinary, nullable=False),
+)
+
+edges = Table(
+    "edges",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("parent_id", ForeignKey("models.id"), nullable=False),
+    Column("child_id", ForeignKey("models.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("evidence", JSON, nullable=False),
+)
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("model_id", ForeignKey("models.id"), nullable=False),
+)
+
+undecided = Table(
+    "undecided",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("models", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("medoid_id", ForeignKey("models.id"), nullable=False),
+    Column("members", JSON, nullable=False),
+)
+
+points = Table(
+    "points",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("model_id", ForeignKey("models.id"), nullable=False),
+    Column("x", Float, nullable=False),
+    Column("y", Float, nullable=False),
+)
+
+maps = Table(
+    "maps",
+    metadata,
+    Column("tree_id", ForeignKey("trees.id"), primary_key=True),
+    Column("base_id", ForeignKey("models.id")),
+    Column("pooling", Text, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("ordered", JSON, nullable=False),
+    Column("outliers", JSON, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("cosine", LargeBinary, nullable=False),
+)
+
+skipped = Table(
+    "skipped",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("seen", Text, nullable=False),
+)
