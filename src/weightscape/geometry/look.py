@@ -1,16 +1,33 @@
-"""The second look: what two given models' tensors tell that a Gram cannot."""
+"""The second look: what only a parent's and a child's tensors, side by side, can tell.
 
+Grams give distances; whether a delta has low rank, which elements it left alone and whether a
+child is its parent rounded are properties of the elements. They are looked up for candidate edges
+only, in a few matrices, and at most `MOST_ROWS` rows of each.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod, sqrt
+
+import numpy as np
+import torch
+
+from weightscape.geometry.gram import Member
+from weightscape.geometry.sample import sampled_tensors
+
+RANK_CAP = 64
+MOST_ROWS = 1024
+MOST_TENSORS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaLook:
-    """What a child's tensors say about one parent, tensor by tensor.
+    """A child beside its parent, tensor by tensor, for the tensors that were looked at.
 
-    unchanged: share of elements bit-identical to the parent's. rank: numeric rank of child minus
-    parent for the 2-D tensors looked at; ranks above `rank_cap` are given as ``rank_cap + 1``.
+    unchanged: share of elements with equal values. rank: numeric rank of child - parent for
+    matrices; above `rank_cap` it is told as rank_cap + 1, and 0 means no difference.
     rounded: share of elements where the child equals the parent rounded to the child's dtype.
-    zeros: share of exact zeros in the child.
+    zeros: share of exact zeros in the child. bytes_read: of both models together.
     """
 
     unchanged: dict[str, float]
@@ -19,3 +36,72 @@ class DeltaLook:
     rounded: dict[str, float]
     zeros: dict[str, float]
     bytes_read: int
+
+
+def look_at(
+    parent: Member,
+    child: Member,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    most: int = MOST_TENSORS,
+    seed: int = 0,
+) -> DeltaLook:
+    """Compare two models in up to `most` matrices spread over their depth (all, if none is one).
+
+    The rank is that of the delta times a random matrix of 2 x 64 columns, counted above what
+    rounding of the coarser of the two dtypes would leave (Halko et al. 2011 for the projection).
+    """
+    shared = {n: s for n, s in shapes.items() if n in parent.stored and n in child.stored}
+    candidates = sampled_tensors(shared)
+    picks = np.unique(np.linspace(0, len(candidates) - 1, min(most, len(candidates))).astype(int))
+    generator = torch.Generator().manual_seed(seed)
+    unchanged: dict[str, float] = {}
+    rank: dict[str, int] = {}
+    rounded: dict[str, float] = {}
+    zeros: dict[str, float] = {}
+    read = 0
+    for name in (candidates[int(i)] for i in picks):
+        shape = shared[name]
+        columns = prod(shape[1:]) if len(shape) > 1 else 1
+        rows = min(shape[0], MOST_ROWS) if shape else 1
+        before = _values(parent, name, rows * columns)
+        after = _values(child, name, rows * columns)
+        read += sum(x.numel() * x.element_size() for x in (before, after))
+        old, new = before.to(torch.float32), after.to(torch.float32)
+        unchanged[name] = float((old == new).float().mean())
+        rounded[name] = float((before.to(after.dtype) == after).float().mean())
+        zeros[name] = float((new == 0).float().mean())
+        if len(shape) >= 2:
+            delta = (new - old).reshape(rows, columns)
+            step = max(_step(before.dtype), _step(after.dtype))
+            rank[name] = _rank(delta, step * float(old.square().mean().sqrt()), generator)
+    return DeltaLook(unchanged, rank, RANK_CAP, rounded, zeros, read)
+
+
+def _values(member: Member, name: str, count: int) -> torch.Tensor:
+    """Read the first elements of a tensor; an adapter's are those of its base plus its product."""
+    if member.onto is None:
+        return member.reader.flat(member.stored[name], 0, count)
+    under = _values(member.onto, name, count).to(torch.float32)
+    if name not in member.stored:
+        return under
+    return under + member.reader.flat(member.stored[name], 0, count)
+
+
+def _step(dtype: torch.dtype) -> float:
+    """Root mean square of the relative error that rounding to a dtype makes."""
+    return float(torch.finfo(dtype).eps) / sqrt(12)
+
+
+def _rank(delta: torch.Tensor, noise: float, generator: torch.Generator) -> int:
+    if not bool(torch.isfinite(delta).all()) or not bool(delta.any()):
+        return 0 if bool(torch.isfinite(delta).all()) else RANK_CAP + 1
+    rows, columns = delta.shape
+    width = min(2 * RANK_CAP, columns)
+    probe = torch.randn(columns, width, generator=generator, dtype=torch.float64) / sqrt(width)
+    values = torch.linalg.svdvals(delta.to(torch.float64) @ probe)
+    # largest singular value that a matrix of rounding errors of that size would show, and half
+    # as much again; never below what float64 resolves of the delta itself
+    floor = 1.5 * noise * sqrt(columns / width) * (sqrt(rows) + sqrt(width))
+    count = int((values > max(floor, 1e-12 * float(values[0]))).sum())
+    return min(count, RANK_CAP + 1)
