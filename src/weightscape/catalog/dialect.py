@@ -1,5 +1,6 @@
 """All that knows which database is underneath; the rest of the catalog is portable SQL."""
 
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -25,6 +26,7 @@ def connect(file: Path) -> Engine:
         )
     engine = create_engine(
         url,
+        json_deserializer=_read_json,
         max_overflow=-1,  # a thread that reads never waits for another's connection
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
@@ -67,6 +69,16 @@ def insert_missing(connection: Connection, table: Table) -> Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as problem:
+        raise AtlasError(
+            f"the atlas holds JSON that cannot be read ({problem}): it is damaged; move its folder "
+            "away and chart again (models are only read)"
+        ) from problem
 
 
 def explain(problem: BaseException, file: Path) -> AtlasError:

@@ -108,9 +108,7 @@ def claim(connection: Connection, tree_id: int, model_ids: Iterable[int]) -> dic
     held = dict(
         connection.execute(
             select(places.c.model_id, places.c.position).where(places.c.tree_id == tree_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     free = 1 + max(held.values(), default=-1)
     positions = {}

@@ -97,7 +97,7 @@ def _keep_forest(connection: Connection, tree_id: int, ids: dict[str, int], fore
             "parent_id": ids[edge.parent],
             "child_id": ids[edge.child],
             "kind": edge.kind,
-            "confidence": edge.confidence,
+            "confidence": float(edge.confidence),
             "evidence": edge.evidence,
         }
         for edge in forest.edges
@@ -158,7 +158,7 @@ def _ids_by_name(connection: Connection, tree_id: int) -> dict[str, int]:
         .join(schema.places, schema.places.c.model_id == schema.models.c.id)
         .where(schema.places.c.tree_id == tree_id)
     )
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def _names_by_id(connection: Connection, tree_id: int) -> dict[int, str]:

@@ -44,13 +44,13 @@ def append_rows(
             {
                 "tree_id": tree_id,
                 "tensor_id": tensor_id,
-                "position": position,
+                "position": int(position),  # NumPy's own numbers would be kept as bytes
                 "content_hash": stats.content_hash,
-                "norm": stats.norm,
-                "kurtosis": stats.kurtosis,
-                "peak": stats.peak,
-                "unchanged": stats.unchanged,
-                "nonfinite": stats.nonfinite,
+                "norm": float(stats.norm),
+                "kurtosis": float(stats.kurtosis),
+                "peak": float(stats.peak),
+                "unchanged": float(stats.unchanged),
+                "nonfinite": int(stats.nonfinite),
                 "products": row.astype("<f8").tobytes(),
             }
         )
@@ -60,7 +60,7 @@ def append_rows(
 
 def finished_tensors(connection: Connection, tree_id: int, positions: Iterable[int]) -> set[int]:
     """Tell the ids of the tensors that have the rows of all these positions."""
-    wanted = set(positions)
+    wanted = {int(position) for position in positions}
     counts = (
         select(gram_rows.c.tensor_id)
         .where(gram_rows.c.tree_id == tree_id, gram_rows.c.position.in_(wanted))
@@ -84,7 +84,10 @@ def stream_gram(
 def load_gram(
     connection: Connection, tree_id: int, tensors: Iterable[str] | None = None
 ) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...], Float64[np.ndarray, "T N N"]]:
-    """Load names, shapes and full Grams of a tree's tensors; NaN where a row is not there yet."""
+    """Load names, shapes and full Grams of a tree's tensors.
+
+    An inner product is NaN until the row of the later of its two positions is there.
+    """
     axis = _axis(connection, tree_id, tensors)
     places = families.size(connection, tree_id)
     gram = np.empty((len(axis), places, places))
@@ -113,7 +116,7 @@ def load_moments(
         columns.peak,
         columns.unchanged,
     ).where(columns.tree_id == tree_id)
-    for tensor_id, position, content_hash, bad, *four in connection.execute(query).tuples():
+    for tensor_id, position, content_hash, bad, *four in connection.execute(query):
         row = axis.get(tensor_id)
         if row is not None:
             numbers[:, row, position] = four  # SQLite keeps NaN as NULL; NumPy reads None as NaN
@@ -160,7 +163,7 @@ def _fill_gram(connection: Connection, tree_id: int, tensor_id: int, gram: Squar
     query = select(gram_rows.c.position, gram_rows.c.products).where(
         gram_rows.c.tree_id == tree_id, gram_rows.c.tensor_id == tensor_id
     )
-    for position, products in connection.execute(query).tuples():
+    for position, products in connection.execute(query):
         if len(products) != 8 * (position + 1):
             raise AtlasError(
                 f"{connection.engine.url.database}: row {position} of tensor {tensor_id} has "

@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from weightscape.errors import AtlasError
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def file_lock(file: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock on `file`; `waiting` is told once when another holds it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as problem:
+        raise AtlasError(
+            f"{file}: {problem.strerror}; check the rights of the folder, or use another --atlas"
+        ) from problem
     try:
         _acquire(descriptor, file, waiting)
         os.ftruncate(descriptor, 0)

@@ -27,5 +27,5 @@ def load_samples(connection: Connection, layout: str) -> dict[int, Sample]:
     query = select(samples.c.model_id, samples.c.weights).where(samples.c.layout == layout)
     return {
         model_id: np.frombuffer(weights, dtype="<f4").astype(np.float32)
-        for model_id, weights in connection.execute(query).tuples()
+        for model_id, weights in connection.execute(query)
     }
