@@ -1,1 +1,1 @@
-"""."""
+"""The page of an atlas, and its pictures."""

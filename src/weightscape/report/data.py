@@ -1,0 +1,128 @@
+"""What the page shows, as plain data that knows nothing of the catalog.
+
+Each fact stands once: parents are edges, membership of a region stands in the region; the page
+derives the rest. Names tie the parts together; a name that is not among the models (a base that
+is not in the atlas) is shown but cannot be chosen.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["here", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A model near another: distance of the weights, cosine of the deltas (None if unknown)."""
+
+    name: str
+    distance: float | None
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageModel:
+    """One model.
+
+    x, y: its place in the layout of its own tree, in any unit (places in two trees are not
+    comparable, the page packs the trees side by side); None for a model without a place.
+    status: "gone" if its files are no longer there. recent: found under the paths just given.
+    parameters: how many numbers it holds. nbytes: size on disk. scores: metric -> value.
+    facts: whatever else is worth a line in the panel, in reading order.
+    """
+
+    name: str
+    path: str
+    family: str
+    tree: str
+    x: float | None = None
+    y: float | None = None
+    task: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    nbytes: int = 0
+    dtype: str = ""
+    format: str = ""
+    status: Status = "here"
+    recent: bool = True
+    facts: dict[str, str] = field(default_factory=dict)
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageEdge:
+    """A child and a model it was made from; a merge has one edge for each parent, main one first.
+
+    kind: as in the catalog ("full", "lora", ...). confidence: 0 to 1. evidence: short sentences.
+    distance: between the two backbones, None if it was not measured.
+    """
+
+    parent: str
+    child: str
+    kind: str
+    confidence: float
+    evidence: tuple[str, ...] = ()
+    distance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageFamily:
+    """A family by its name, and what there is to say about it in a line."""
+
+    name: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRegion:
+    """A cluster of models of one tree. label: `region:` and its medoid's name."""
+
+    label: str
+    members: tuple[str, ...]
+    medoid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageHeat:
+    """Cosines of one tree's deltas: a symmetric N x N matrix in the order of `names`.
+
+    names: ordered so that regions are contiguous. NaN where there is no cosine.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    cosines: Any  # Float[np.ndarray, "N N"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageSkipped:
+    """A file or folder that was not charted, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageUndecided:
+    """Models whose place in the tree the weights do not settle, and why."""
+
+    models: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageData:
+    """All that one page shows. made: time in ISO 8601. command: how to make it again."""
+
+    title: str
+    made: str
+    version: str
+    command: str
+    models: tuple[PageModel, ...]
+    edges: tuple[PageEdge, ...] = ()
+    families: tuple[PageFamily, ...] = ()
+    regions: tuple[PageRegion, ...] = ()
+    heats: tuple[PageHeat, ...] = ()
+    skipped: tuple[PageSkipped, ...] = ()
+    undecided: tuple[PageUndecided, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,52 @@
+"""What a page says in words."""
+
+from collections import Counter
+
+from weightscape.report.data import PageData
+from weightscape.report.kinship import Kinship
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Say a number of things.
+
+    >>> count(1, "family", "families"), count(1200, "model")
+    ('1 family', '1,200 models')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def summary(data: PageData, kinship: Kinship) -> str:
+    """Say what was found: models, families, trees and their depth, regions, what was skipped."""
+    families = {model.family for model in data.models}
+    trees = Counter(model.tree for model in data.models)
+    real = [tree for tree, members in trees.items() if members > 1]
+    alone = len(trees) - len(real)
+    parts = [count(len(data.models), "model"), count(len(families), "family", "families")]
+    deepest = max(kinship.depth.values(), default=0)
+    if len(real) == 1:
+        parts.append(f"1 tree of depth {deepest}")
+    elif real:
+        parts.append(f"{count(len(real), 'tree')} up to depth {deepest}")
+    if alone and data.models:
+        parts.append(f"{alone:,} without kin")
+    parts.append(count(len(data.regions), "region"))
+    if data.skipped:
+        parts.append(f"{len(data.skipped):,} skipped")
+    return ", ".join(parts)
+
+
+def shorten(text: str, room: int) -> str:
+    """Cut a long name in its middle: its end tells as much as its beginning.
+
+    >>> shorten("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= room:
+        return text
+    head = room // 2
+    return f"{text[:head]}…{text[len(text) - (room - head - 1) :]}"
+
+
+def region_title(label: str) -> str:
+    """Say a region's label without its prefix."""
+    return label.removeprefix("region:")
