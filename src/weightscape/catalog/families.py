@@ -101,16 +101,16 @@ def get_tree(connection: Connection, tree_id: int) -> Tree:
 def claim(connection: Connection, tree_id: int, model_ids: Iterable[int]) -> dict[int, int]:
     """Give models places in a tree, in the order given, and tell their positions by id.
 
-    A model that has a place in the tree keeps it. One that has its place in another tree moves,
-    and leaves its old position behind, which nobody takes.
+    A model that is in the tree keeps its place. Any other moves there, to a new place, and leaves
+    its old one behind, which nobody takes.
     """
     tree = get_tree(connection, tree_id)
     held = dict(
         connection.execute(
-            select(places.c.model_id, places.c.position).where(places.c.tree_id == tree_id)
+            select(models.c.id, models.c.position).where(models.c.tree_id == tree_id)
         ).all()
     )
-    free = 1 + max(held.values(), default=-1)
+    free = size(connection, tree_id)
     positions = {}
     for model_id in model_ids:
         if model_id not in held:

@@ -62,7 +62,7 @@ def load_forest(connection: Connection, tree_id: int) -> Forest | None:
     return Forest(edges, roots, undecided)
 
 
-def load_map(connection: Connection, tree_id: int) -> RegionMap | None:
+def load_region_map(connection: Connection, tree_id: int) -> RegionMap | None:
     """Load a tree's map of regions; None where none was found yet, or a model was removed since."""
     maps = schema.maps
     row = connection.execute(select(maps).where(maps.c.tree_id == tree_id)).one_or_none()

@@ -129,7 +129,10 @@ def load_moments(
 def load_tree_gram(
     connection: Connection, tree_id: int, tensors: Sequence[str] | None = None
 ) -> TreeGram:
-    """Load all that one pass left of a tree; models by position, the removed included."""
+    """Load all that one pass left of a tree; models by position, the removed included.
+
+    A place that its model has left bears the name too: the last of a name is where it is.
+    """
     members = of_tree(connection, tree_id)
     reference_id = families.get_tree(connection, tree_id).reference_id
     names, shapes, gram = load_gram(connection, tree_id, tensors)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from weightscape.catalog import findings
+from weightscape.catalog.places import leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
 from weightscape.catalog.schema import models, places
 from weightscape.errors import BadInput, UnknownName
@@ -60,22 +61,32 @@ def get(connection: Connection, name: str) -> Model:
 
 
 def of_tree(connection: Connection, tree_id: int) -> list[Model]:
-    """Load the models of one tree's Gram axis by position, the removed and the moved included.
+    """Load the models of one tree's Gram axis by position, one for each, the removed included.
 
-    A model that moved to another tree since has another `tree_id` than the one asked for.
+    At a place that its model has left since, the model's `tree_id` is not that of the tree.
     """
     query = (
-        select(models)
+        select(models, places.c.position.label("place"))
         .join(places, places.c.model_id == models.c.id)
         .where(places.c.tree_id == tree_id)
         .order_by(places.c.position)
     )
-    return [_model(row) for row in connection.execute(query)]
+    return [
+        model if model.tree_id != tree_id or model.position == place else _elsewhere(model)
+        for model, place in ((_model(row), row.place) for row in connection.execute(query))
+    ]
 
 
 def mark(connection: Connection, model_ids: Iterable[int], status: Status) -> None:
-    """Set the status of some models: "ready" when their rows are whole, "gone", ..."""
-    _change(connection, model_ids, status=status)
+    """Set the status of some models: "ready" when their rows are whole, "gone", ...
+
+    One that is "pending" again and that later models could not be compared with, because its
+    files were away, leaves its tree: it needs a new place.
+    """
+    chosen = list(model_ids)
+    _change(connection, chosen, status=status)
+    if status == "pending":
+        leave_outgrown(connection, chosen)
 
 
 def mark_ready(connection: Connection, model_ids: Iterable[int]) -> None:
@@ -112,6 +123,10 @@ def remove(connection: Connection, names: Iterable[str]) -> list[int]:
     return trees
 
 
+def _elsewhere(model: Model) -> Model:
+    return replace(model, tree_id=None, position=None)
+
+
 def _change(connection: Connection, model_ids: Iterable[int], **columns: Any) -> None:
     rows = [{"which": model_id} for model_id in model_ids]
     if rows:
@@ -140,8 +155,9 @@ def _refresh(connection: Connection, row: Model, found: Model) -> Model:
     columns = _refreshed(found)
     if found.content_hash is None:
         del columns["content_hash"]
-    status = row.status if row.status in ("ready", "pending") else "pending"
-    _change(connection, [row.id], status=status, **columns)
+    _change(connection, [row.id], **columns)
+    if row.status in ("gone", "removed"):
+        mark(connection, [row.id], "pending")
     return get(connection, row.name)
 
 
@@ -184,7 +200,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _model(row: Row[Any]) -> Model:
-    columns = dict(row._mapping)
+    columns = {column.name: row._mapping[column] for column in models.c}
     packed = columns.pop("facts")
     facts = ModelFacts(
         name=row.name,

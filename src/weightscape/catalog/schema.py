@@ -82,14 +82,13 @@ trees = Table(
 )
 
 # the model axis of a tree's Grams: appended only, so that rows once written keep their meaning
-# when a model is removed, or found to belong to another tree
+# when a model is removed, or moves, or comes back and starts at a new place
 places = Table(
     "places",
     metadata,
     Column("tree_id", ForeignKey("trees.id"), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("model_id", Integer, nullable=False),
-    UniqueConstraint("tree_id", "model_id"),
+    Column("model_id", Integer, nullable=False, index=True),
 )
 
 # row `position` of the lower triangle of one tensor's Gram, with that tensor's statistics; the

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weightscape.catalog import families, grams, models
-from weightscape.catalog.records import Model, TensorStatistics, Tree
+from weightscape.catalog.records import Model, Status, TensorStatistics, Tree
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError, UnknownName
 
@@ -165,3 +165,30 @@ def test_any_order_of_appending_gives_the_same_gram(
     later = np.maximum.outer(np.arange(5), np.arange(5))
     np.testing.assert_array_equal(loaded, np.where(there[:, later], gram, np.nan))
     assert finished == {ids[t] for t in range(3) if there[t, 1] and there[t, 3]}
+
+
+@pytest.mark.parametrize("away", ["gone", "removed"])
+@pytest.mark.parametrize("compared", [True, False])
+def test_a_model_that_comes_back_is_compared_with_everybody(
+    store: Store, plant: Plant, found: Callable[..., Model], away: Status, compared: bool
+) -> None:
+    tree, gram = plant(3), truth(4)[0]
+    first, second, _ = tensor_ids(store, tree)
+    lower = rows(gram, range(4))
+    if not compared:
+        lower[3] = np.where(np.arange(4) == 1, np.nan, gram[3])
+    nowhere = np.full(2, np.nan)  # m1 has no second tensor: nothing to compare in that one
+    with store.write() as connection:
+        m1 = models.get(connection, "m1")
+        models.mark(connection, [m1.id], away)
+        (late,) = models.register(connection, [found("late")])
+        families.claim(connection, tree.id, [late.id])
+        grams.append_rows(connection, tree.id, first, lower, {})
+        without = {1: nowhere, 3: np.where(np.arange(4) == 1, np.nan, gram[3])}
+        grams.append_rows(connection, tree.id, second, without, {})
+        (back,) = models.register(connection, [found("m1")])
+        place = (back.tree_id, back.position)
+        again = families.claim(connection, tree.id, [m1.id])[m1.id]
+    assert back.status == "pending"
+    assert place == ((tree.id, 1) if compared else (None, None))
+    assert again == (1 if compared else 4)

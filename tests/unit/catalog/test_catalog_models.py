@@ -90,7 +90,7 @@ def test_removing_deletes_the_findings_of_its_tree(store: Store, plant: Plant) -
         findings.replace_findings(connection, tree.id, Forest(roots=("m0",)), empty)
         models.remove(connection, ["m0"])
         assert findings.load_forest(connection, tree.id) is None
-        assert findings.load_map(connection, tree.id) is None
+        assert findings.load_region_map(connection, tree.id) is None
 
 
 def test_removing_an_unknown_name_changes_nothing(store: Store, plant: Plant) -> None:

@@ -48,7 +48,7 @@ def test_findings_come_back_as_they_were(store: Store, plant: Plant) -> None:
         findings.replace_findings(connection, tree.id, FOREST, MAP)
     with store.read() as connection:
         forest = findings.load_forest(connection, tree.id)
-        region_map = findings.load_map(connection, tree.id)
+        region_map = findings.load_region_map(connection, tree.id)
     assert forest == FOREST
     assert region_map is not None
     np.testing.assert_array_equal(region_map.cosine, COSINE)
@@ -63,7 +63,7 @@ def test_findings_are_replaced_as_a_whole(store: Store, plant: Plant) -> None:
         findings.replace_findings(connection, tree.id, FOREST, MAP)
         findings.replace_findings(connection, tree.id, Forest(roots=("m1",)), without_base)
         assert findings.load_forest(connection, tree.id) == Forest(roots=("m1",))
-        region_map = findings.load_map(connection, tree.id)
+        region_map = findings.load_region_map(connection, tree.id)
     assert region_map is not None and region_map.regions == () and region_map.base is None
 
 
@@ -71,7 +71,7 @@ def test_a_tree_without_findings_has_none(store: Store, plant: Plant) -> None:
     tree = plant(1)
     with store.read() as connection:
         assert findings.load_forest(connection, tree.id) is None
-        assert findings.load_map(connection, tree.id) is None
+        assert findings.load_region_map(connection, tree.id) is None
 
 
 @pytest.mark.parametrize(
