@@ -110,7 +110,10 @@ def _affine_minimum(gram: Float64[np.ndarray, "K K"]) -> Float64[np.ndarray, " K
     solution: Float64[np.ndarray, " K1"] = np.linalg.lstsq(system, right, rcond=1e-13)[0]
     coefficients = solution[:k]
     total = float(coefficients.sum())
-    return coefficients / total if total > 0.5 else np.full(k, 1.0 / k)
+    if total <= 0.5:
+        return np.full(k, 1.0 / k)
+    coefficients /= total
+    return coefficients
 
 
 def centre_on(gram: Float64[np.ndarray, "N N"], point: int) -> Float64[np.ndarray, "N N"]:
@@ -120,12 +123,15 @@ def centre_on(gram: Float64[np.ndarray, "N N"], point: int) -> Float64[np.ndarra
     array([[0., 0.],
            [0., 2.]])
     """
-    return gram - gram[:, point, None] - gram[None, point, :] + gram[point, point]
+    own = gram[point, point]
+    centred: Float64[np.ndarray, "N N"] = gram - gram[:, point, None] - gram[None, point, :] + own
+    return centred
 
 
 def squared_distances(gram: Float64[np.ndarray, "N N"]) -> Float64[np.ndarray, "N N"]:
     """Give ``|x_i - x_j|^2`` from inner products, with no negative rounding."""
     norms = gram.diagonal()
-    squared = np.maximum(norms[:, None] + norms[None, :] - 2.0 * gram, 0.0)
+    squared: Float64[np.ndarray, "N N"] = norms[:, None] + norms[None, :] - 2.0 * gram
+    np.maximum(squared, 0.0, out=squared)
     np.fill_diagonal(squared, 0.0)
     return squared

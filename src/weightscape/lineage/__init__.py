@@ -1,1 +1,1 @@
-"""."""
+"""Who was fine-tuned from whom, recovered from Grams and declared facts."""

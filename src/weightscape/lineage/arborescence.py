@@ -45,7 +45,7 @@ def minimum_arborescence(
 def _checked_size(weights: Float64[np.ndarray, "N N"], root: int | None) -> int:
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
         raise BadInput(f"edge weights must be a square matrix; got shape {weights.shape}")
-    n = weights.shape[0]
+    n = len(weights)
     off_diagonal = weights[~np.eye(n, dtype=bool)]
     if np.isnan(off_diagonal).any() or (off_diagonal == -np.inf).any():
         raise BadInput("edge weights must be finite or +inf; got NaN or -inf")

@@ -1,0 +1,108 @@
+"""How sure an edge is, and the sentences that say why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightscape.lineage.kinship import Kinship
+from weightscape.lineage.rooting import FORGIVEN, Rooting, ancestors
+
+TELLING_MARGIN = 0.15  # a second-best parent this much further makes the choice fairly safe
+TEMPER = 0.95  # votes share their assumptions, so nothing gets surer than this
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """A confidence between 0 and 1, and the words for it."""
+
+    confidence: float
+    words: tuple[str, ...]
+
+
+def pair_testimony(kinship: Kinship, rooting: Rooting, child: int) -> Testimony:
+    """Tell how sure it is that these two are parent and child, whichever way round."""
+    parent = int(rooting.parent[child])
+    second = _second_best(rooting, child)
+    relative = kinship.relative(parent, child)
+    if second is None:
+        return Testimony(
+            TEMPER, (f"the only model near: a change of {relative:.2%} of the weights",)
+        )
+    agreement = _agreement(kinship, rooting, child, second)
+    costs = rooting.weights[:, child]
+    margin = 1.0 - costs[parent] / costs[second] if costs[second] > 0 else 0.0
+    decisive = 1.0 - np.exp(-margin / TELLING_MARGIN)
+    unanimous = max(2.0 * agreement - 1.0, 0.0)
+    confidence = 0.5 + 0.5 * TEMPER * unanimous**0.5 * max(decisive, 0.8 * unanimous)
+    beyond = kinship.relative(second, child)
+    matrices = f"{round(agreement * len(kinship.used))} of {len(kinship.used)} matrices"
+    if beyond > relative:
+        words = [
+            f"nearest model: {relative:.2%} of its weights apart, "
+            f"against {beyond:.2%} to {kinship.models[second]} ({matrices} agree)"
+        ]
+    else:
+        words = [
+            f"{kinship.models[second]} is nearer ({beyond:.2%} against {relative:.2%}), but its "
+            f"own change is not in this model, so it is a sibling ({matrices} agree)"
+        ]
+    if parent != rooting.root:
+        pair = (np.array([parent]), np.array([child]))
+        whole = float(np.nanmedian(kinship.contained(rooting.root, *pair)))
+        root = kinship.models[rooting.root]
+        words.append(f"carries {whole:.0%} of the parent's own change from {root}")
+    return Testimony(float(confidence), tuple(words))
+
+
+def _second_best(rooting: Rooting, child: int) -> int | None:
+    """Find the next likeliest parent that is no descendant of the child."""
+    costs = rooting.weights[:, child].copy()
+    costs[[int(rooting.parent[child]), child]] = np.inf
+    for node in np.argsort(costs, kind="stable"):
+        if not np.isfinite(costs[node]):
+            return None
+        if child not in ancestors(rooting.parent, int(node)):
+            return int(node)
+    return None
+
+
+def _agreement(kinship: Kinship, rooting: Rooting, child: int, second: int) -> float:
+    """Give the share of tensors in which the parent beats the second best.
+
+    It does where it is nearer, or where the second best's own change is not whole in the child.
+    """
+    parent = int(rooting.parent[child])
+    ours = kinship.apart(np.array([parent]), np.array([child]))[:, 0]
+    theirs = kinship.apart(np.array([second]), np.array([child]))[:, 0]
+    better = ours < theirs
+    if second != rooting.root:
+        whole = kinship.contained(rooting.root, np.array([second]), np.array([child]))[:, 0]
+        better |= whole < 1.0 - FORGIVEN
+    moved = np.isfinite(ours) & np.isfinite(theirs) & (ours != theirs)
+    return float(better[moved].mean()) if moved.any() else 0.5
+
+
+def direction_confidence(
+    kinship: Kinship, rooting: Rooting, odds: Mapping[int, float], child: int
+) -> Testimony:
+    """Tell how sure it is that the edge runs this way: unless the root is below the child."""
+    below = sum(
+        chance
+        for node, chance in odds.items()
+        if node == child or child in ancestors(rooting.parent, node)
+    )
+    confidence = max(TEMPER * (1.0 - below), 0.0)
+    parent = int(rooting.parent[child])
+    growth, error = kinship.typical_growth(np.array([parent]), np.array([child]))
+    if not np.isfinite(error[0]):
+        return Testimony(confidence, ())
+    if abs(growth[0] - 1.0) <= 0.4:
+        word = f"its norm grew as fine-tuning makes it ({growth[0]:.2f} of an unrelated update)"
+    elif growth[0] < -1.25:
+        word = "its norm shrank, as under weight decay: norms do not tell the direction here"
+    elif growth[0] <= 0.0:
+        word = f"its norm speaks against the direction ({growth[0]:+.2f}), the tree's shape for it"
+    else:
+        word = f"norms say little about the direction ({growth[0]:+.2f})"
+    return Testimony(confidence, (word,))

@@ -1,0 +1,223 @@
+"""Who was fine-tuned from whom: the forest of one tree of models, with what speaks for it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from weightscape.catalog.records import Edge, Forest, ModelFacts, Undecided
+from weightscape.geometry.products import TreeGram
+from weightscape.lineage.evidence import Testimony, direction_confidence, pair_testimony
+from weightscape.lineage.kinds import Look, kind_of
+from weightscape.lineage.kinship import Kinship
+from weightscape.lineage.known import Known, find_known, groups_of_copies
+from weightscape.lineage.origin import estranged, own_ways
+from weightscape.lineage.rooting import Rooting, best_rooting
+
+SURE = 0.97  # links that files or equal numbers settle; never 1, for files may lie
+COPY_EITHER_WAY = 0.5
+LONE_PAIR = 0.7  # two models have no structure: the direction must be at least this likely
+
+
+def recover_forest(
+    tree: TreeGram,
+    facts: Mapping[str, ModelFacts],
+    look: Look | None = None,
+    seed: int = 0,
+) -> Forest:
+    """Recover the parents of a tree's models from its Grams and what their files say.
+
+    Every model is once a child (more often only of a merge), a root, or undecided. `look` reads
+    tensors of two models and is called for the final edges only. `seed` is kept for methods that
+    draw; this one does not, and ties go by name.
+    """
+    del seed
+    if tree.reference is None:
+        return Forest(undecided=_orphans(tree, facts))
+    groups = groups_of_copies(tree, facts)
+    # the order of models must not matter, ties included
+    groups.sort(key=lambda group: tree.models[group[0]])
+    kinship = Kinship.of(tree, [group[0] for group in groups])
+    same = {tree.models[i]: tree.models[group[0]] for group in groups for i in group}
+    known = find_known(kinship, facts, same)
+    if len(groups) == 1:
+        found = Forest(roots=kinship.models)
+    elif not kinship.used.size:
+        reason = "these models share no tensor that differs between them and can be compared"
+        found = Forest(undecided=(Undecided(kinship.models, reason),))
+    else:
+        found = _of_distinct(kinship, facts, known, look)
+    return _with_copies(tree, groups, facts, found)
+
+
+def _orphans(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> tuple[Undecided, ...]:
+    """Say which absent base each group of adapters wants."""
+    wanting: dict[str, list[str]] = {}
+    for name in sorted(tree.models):
+        wants = facts[name].wants if name in facts else ()
+        wanting.setdefault(wants[0] if wants else "", []).append(name)
+    return tuple(
+        Undecided(
+            tuple(names),
+            f"adapters of {base!r}, which is not here; give it with --base"
+            if base
+            else "adapters that do not name their base; give it with --base",
+        )
+        for base, names in sorted(wanting.items())
+    )
+
+
+def _of_distinct(
+    kinship: Kinship, facts: Mapping[str, ModelFacts], known: Known, look: Look | None
+) -> Forest:
+    rooting, odds = best_rooting(kinship, known.constraints())
+    sure = {*known.casts, *known.merges, *known.runs, *known.adapters, *_confirmed(rooting, known)}
+    ways = own_ways(kinship, rooting)
+    siblings = estranged(ways, sure)
+    if len(kinship.models) == 2 and not sure and max(odds.values()) < LONE_PAIR:
+        reason = "two models and nothing that tells which came first: " + _norms(kinship, rooting)
+        return Forest(undecided=(Undecided(tuple(sorted(kinship.models)), reason),))
+    edges: list[Edge] = []
+    for child, parent in enumerate(rooting.parent.tolist()):
+        if parent < 0 or child in siblings:
+            continue
+        doubt = 0.0 if child in sure else ways.get(child, 0.0)
+        edges.extend(_edges_to(kinship, facts, known, rooting, odds, child, doubt, look))
+    roots, undecided = _tops(kinship, facts, rooting, siblings)
+    return Forest(tuple(edges), roots, undecided)
+
+
+def _confirmed(rooting: Rooting, known: Known) -> set[int]:
+    """Find the children whose recovered parent is what their files declare."""
+    return {
+        child for child, bases in known.declared.items() if int(rooting.parent[child]) in bases[:1]
+    }
+
+
+def _norms(kinship: Kinship, rooting: Rooting) -> str:
+    growth, _ = kinship.typical_growth(np.array([rooting.root]), np.array([1 - rooting.root]))
+    return f"their norms differ by {growth[0]:+.2f} of what an unrelated update would add"
+
+
+def _tops(
+    kinship: Kinship,
+    facts: Mapping[str, ModelFacts],
+    rooting: Rooting,
+    siblings: Mapping[int, float],
+) -> tuple[tuple[str, ...], tuple[Undecided, ...]]:
+    """Name the roots, or the models whose base is missing; unreached models are roots too."""
+    tops = [int(i) for i in np.flatnonzero(rooting.parent < 0)]
+    if not siblings:
+        return tuple(kinship.models[i] for i in tops), ()
+    names = sorted(kinship.models[i] for i in (rooting.root, *siblings))
+    wants = sorted({want for name in names if name in facts for want in facts[name].wants[:1]})
+    way = float(np.median(list(siblings.values())))
+    reason = (
+        "the base seems to be missing: no model here lies where these meet "
+        f"({way:.0%} of the way between them and the most central is that one's own)"
+    )
+    if wants:
+        reason += f"; they name {', '.join(wants[:3])} as their base"
+    others = tuple(kinship.models[i] for i in tops if i != rooting.root)
+    return others, (Undecided(tuple(names), reason),)
+
+
+def _edges_to(
+    kinship: Kinship,
+    facts: Mapping[str, ModelFacts],
+    known: Known,
+    rooting: Rooting,
+    odds: Mapping[int, float],
+    child: int,
+    doubt: float,
+    look: Look | None,
+) -> Sequence[Edge]:
+    """Give the edge into a child, or one for each source of a merge."""
+    names = kinship.models
+    if child in known.merges:
+        return [
+            Edge(
+                names[source],
+                names[child],
+                "merge",
+                SURE,
+                (f"lies in the hull of its sources with weight {weight:.2f} on this one",),
+            )
+            for source, weight in sorted(known.merges[child].items(), key=lambda item: -item[1])
+        ]
+    parent = int(rooting.parent[child])
+    testimony = _testimony(kinship, known, rooting, odds, child)
+    kind, words = kind_of(
+        kinship.tree, names[parent], names[child], _dtype(facts, names[child]), look
+    )
+    if child in known.adapters and known.adapters[child] == parent:
+        kind = "lora"
+    elif child in known.casts and kind in ("full", "frozen-part"):
+        kind, words = "cast", ()
+    return [
+        Edge(
+            names[parent],
+            names[child],
+            kind,
+            round(testimony.confidence * (1.0 - 2.0 * doubt), 3),
+            (*testimony.words, *words),
+        )
+    ]
+
+
+def _dtype(facts: Mapping[str, ModelFacts], name: str) -> str:
+    return facts[name].dtype if name in facts else "F32"
+
+
+def _testimony(
+    kinship: Kinship, known: Known, rooting: Rooting, odds: Mapping[int, float], child: int
+) -> Testimony:
+    """Weigh what speaks for an edge: certain links first, then distances and direction."""
+    parent = int(rooting.parent[child])
+    if known.adapters.get(child) == parent:
+        return Testimony(SURE, ("an adapter of this base, by its own configuration",))
+    if known.casts.get(child) == parent:
+        return Testimony(SURE, ("differs from the parent by no more than rounding",))
+    if known.runs.get(child) == parent:
+        return Testimony(SURE, ("the step before it in the same training run",))
+    pair = pair_testimony(kinship, rooting, child)
+    towards = direction_confidence(kinship, rooting, odds, child)
+    confidence = pair.confidence * towards.confidence
+    words = (*pair.words, *towards.words)
+    claims = known.declared.get(child, ())
+    if claims[:1] == (parent,):
+        return Testimony(max(confidence, 0.9), ("declared in its files", *words))
+    if claims:
+        claimed = kinship.models[claims[0]]
+        words = (*words, f"its files declare {claimed}, but the weights are nearer to the parent")
+    return Testimony(confidence, words)
+
+
+def _with_copies(
+    tree: TreeGram,
+    groups: Sequence[Sequence[int]],
+    facts: Mapping[str, ModelFacts],
+    found: Forest,
+) -> Forest:
+    """Hang each copy on its original; a copy of a cast is a cast of the same model."""
+    names = tree.models
+    edges = list(found.edges)
+    casts = {edge.child: edge for edge in found.edges if edge.kind == "cast"}
+    for group in groups:
+        original = names[group[0]]
+        for i in group[1:]:
+            if original in casts:
+                source = casts[original]
+                edges.append(
+                    Edge(source.parent, names[i], "cast", source.confidence, source.evidence)
+                )
+                continue
+            declared = names[i] in facts and original in facts[names[i]].declared
+            words = ["all tensors are equal by content hash"]
+            words.append(
+                "declared in its files"
+                if declared
+                else "which of the two is the original is not in the weights; chosen by name"
+            )
+            confidence = SURE if declared else COPY_EITHER_WAY
+            edges.append(Edge(original, names[i], "copy", confidence, tuple(words)))
+    return Forest(tuple(edges), found.roots, found.undecided)

@@ -1,0 +1,127 @@
+"""What was done to a parent to make its child: the kind of an edge, and the words for it."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from weightscape.catalog.records import EdgeKind
+from weightscape.geometry.look import DeltaLook
+from weightscape.geometry.products import TreeGram
+
+Look = Callable[[str, str], DeltaLook]
+
+MOSTLY = 0.999  # share of elements that makes "all" where odd ones may differ
+PRUNED = 0.1  # new exact zeros, as a share of all elements
+LOW_RANK = 0.5  # of a matrix's smaller side: a fine-tune by full matrices has more
+MEANT_TO_FREEZE = 0.1  # share of tensors left unchanged that is no accident
+QUANTISED = frozenset({"F8_E4M3", "F8_E5M2", "I8", "U8"})
+
+
+def kind_of(
+    tree: TreeGram, parent: str, child: str, child_dtype: str, look: Look | None
+) -> tuple[EdgeKind, tuple[str, ...]]:
+    """Tell an edge's kind from the second look, if there is one, and from unchanged tensors."""
+    same = unchanged_tensors(tree, parent, child)
+    seen = look(parent, child) if look is not None else None
+    if seen is not None:
+        verdict = _by_look(tree, seen, same, child_dtype)
+        if verdict is not None:
+            return verdict
+    if MEANT_TO_FREEZE * len(same) <= sum(same.values()) and any(same.values()):
+        return "frozen-part", (describe_unchanged(same),)
+    return "full", ()
+
+
+def unchanged_tensors(tree: TreeGram, parent: str, child: str) -> dict[str, bool]:
+    """Tell for each tensor that both models have whether it is the same in both."""
+    i, j = tree.models.index(parent), tree.models.index(child)
+    same = {}
+    for t, name in enumerate(tree.tensors):
+        ours, theirs = tree.moments.hashes[t][i], tree.moments.hashes[t][j]
+        apart = tree.gram[t, i, i] + tree.gram[t, j, j] - 2.0 * tree.gram[t, i, j]
+        if ours and theirs:
+            same[name] = ours == theirs or apart == 0.0
+    return same
+
+
+def _by_look(
+    tree: TreeGram, seen: DeltaLook, same: Mapping[str, bool], child_dtype: str
+) -> tuple[EdgeKind, tuple[str, ...]] | None:
+    if seen.rounded and _mean(seen.rounded) >= MOSTLY and _mean(seen.unchanged) < MOSTLY:
+        share = _mean(seen.rounded)
+        kind: EdgeKind = "quantised" if child_dtype in QUANTISED else "cast"
+        return kind, (f"equals the parent rounded to {child_dtype} in {share:.1%} of elements",)
+    ranks = {name: rank for name, rank in seen.rank.items() if not same.get(name, False)}
+    if ranks and all(_is_low(tree, seen, name, rank) for name, rank in ranks.items()):
+        low, high = min(ranks.values()), max(ranks.values())
+        span = f"rank {low}" if low == high else f"rank {low} to {high}"
+        untouched = sum(same.values())
+        return "lora", (
+            f"the change has {span} in every matrix looked at ({len(ranks)}), "
+            f"and {untouched} of {len(same)} tensors are unchanged",
+        )
+    zeros, kept = _mean(seen.zeros), _mean(seen.unchanged)
+    if zeros >= PRUNED and zeros + kept >= MOSTLY:
+        return "pruned", (f"{zeros:.0%} of elements are zero, the others are the parent's",)
+    return None
+
+
+def _is_low(tree: TreeGram, seen: DeltaLook, name: str, rank: int) -> bool:
+    side = min(tree.shapes[tree.tensors.index(name)]) if name in tree.tensors else rank
+    return rank <= seen.rank_cap and rank <= LOW_RANK * side
+
+
+def _mean(shares: Mapping[str, float]) -> float:
+    return float(np.mean(list(shares.values()))) if shares else 0.0
+
+
+def describe_unchanged(same: Mapping[str, bool]) -> str:
+    """Say how many tensors are unchanged, and which parts of the model they make up.
+
+    >>> describe_unchanged({"embed.weight": True, "layer.0.w": True, "layer.1.w": False})
+    '2 of 3 tensors are unchanged: embed, layer 0'
+    """
+    parts: dict[str, list[bool]] = {}
+    for name, unchanged in same.items():
+        parts.setdefault(_part(name), []).append(unchanged)
+    whole = [part for part, flags in parts.items() if all(flags)]
+    text = f"{sum(same.values())} of {len(same)} tensors are unchanged"
+    named = _join_layers(whole)
+    if not named:
+        return text
+    return f"{text}: {', '.join(named[:4])}" + (", ..." if len(named) > 4 else "")
+
+
+def _part(name: str) -> str:
+    """Name the part of a model a tensor is in: up to its layer number, or its first word."""
+    words = name.split(".")
+    for place, word in enumerate(words):
+        if word.isdigit() and place > 0:
+            return f"{words[place - 1]} {word}"
+    return words[0]
+
+
+def _join_layers(parts: list[str]) -> list[str]:
+    """Write runs of numbered layers as ranges: layer 0, layer 1, layer 2 -> layer 0-2."""
+    joined: list[str] = []
+    runs: dict[str, list[int]] = {}
+    for part in parts:
+        word, _, number = part.rpartition(" ")
+        if word and number.isdigit():
+            runs.setdefault(word, []).append(int(number))
+        else:
+            joined.append(part)
+    for word, numbers in runs.items():
+        for first, last in _ranges(sorted(numbers)):
+            joined.append(f"{word} {first}" if first == last else f"{word} {first}-{last}")
+    return joined
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    return spans

@@ -1,0 +1,204 @@
+"""What is known of a tree before its distances are weighed: copies, casts, merges, runs, claims."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from weightscape.catalog.records import ModelFacts
+from weightscape.geometry.products import TreeGram
+from weightscape.geometry.simplex import centre_on, nearest_in_hull
+from weightscape.lineage.kinship import SIGNIFICAND_BITS, Kinship
+from weightscape.lineage.rooting import Constraints
+
+HULL_RESIDUAL = 0.01  # squared residual of a merge, over its squared distance to the nearest model
+MOST_SOURCES = 128  # a mix is nearer to its sources than to strangers, so these are enough
+LEAST_WEIGHT = 0.02  # a smaller share in a merge is noise
+ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding alone puts it
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Certain links among the distinct models of a tree, by index.
+
+    casts: source by cast. merges: weights by source by merged model. runs: the step before by
+    step. adapters: base by adapter. declared: bases that a model's files name, nearest first.
+    """
+
+    casts: Mapping[int, int] = field(default_factory=dict)
+    merges: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    runs: Mapping[int, int] = field(default_factory=dict)
+    adapters: Mapping[int, int] = field(default_factory=dict)
+    declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def constraints(self) -> Constraints:
+        """Turn the links into what the search for a root must respect."""
+        heaviest = {
+            child: max(sources, key=lambda source: (sources[source], -source))
+            for child, sources in self.merges.items()
+        }
+        forced = {**heaviest, **self.runs, **self.casts, **self.adapters}
+        forbidden = {
+            (child, source) for child, sources in self.merges.items() for source in sources
+        }
+        return Constraints(_without_cycles(forced), frozenset(forbidden), self.declared)
+
+
+def _without_cycles(forced: Mapping[int, int]) -> dict[int, int]:
+    """Drop the links that would make a model its own ancestor: files may claim anything."""
+    kept: dict[int, int] = {}
+    for child, parent in sorted(forced.items()):
+        above = parent
+        while above in kept and above != child:
+            above = kept[above]
+        if above != child:
+            kept[child] = parent
+    return kept
+
+
+def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[list[int]]:
+    """Group models whose tensors are all equal by content hash, each group's original first.
+
+    Which of two equal models came first is not in the weights: one that others declare as their
+    base goes first, one that declares another of the group goes last, then the shorter name.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(tree.models)):
+        signature = tuple(row[i] for row in tree.moments.hashes)
+        if not any(signature):
+            signature = (f"no tensors: {i}",)
+        groups.setdefault(signature, []).append(i)
+    named = [base for fact in facts.values() for base in fact.declared]
+
+    def late(i: int, group: list[int]) -> tuple[bool, bool, int, str]:
+        name = tree.models[i]
+        mine = set(facts[name].declared) if name in facts else set()
+        others = {tree.models[j] for j in group if j != i}
+        return bool(mine & others), name not in named, len(name), name
+
+    return [sorted(group, key=lambda i: late(i, group)) for group in groups.values()]
+
+
+def find_known(kinship: Kinship, facts: Mapping[str, ModelFacts], same: Mapping[str, str]) -> Known:
+    """Gather what files and near-zero distances settle; `same` gives a copy's original."""
+    index = {name: i for i, name in enumerate(kinship.models)}
+
+    def place(name: str) -> int | None:
+        return index.get(same.get(name, name))
+
+    declared: dict[int, tuple[int, ...]] = {}
+    adapters: dict[int, int] = {}
+    for name, i in index.items():
+        fact = facts.get(name, ModelFacts(name))
+        bases = [place(base) for base in fact.declared]
+        found = tuple(b for b in bases if b is not None and b != i)
+        if found:
+            declared[i] = found
+            if fact.adapter_ranks is not None:
+                adapters[i] = found[0]
+    casts = _find_casts(kinship, facts)
+    plain = [i for i in range(len(kinship.models)) if i not in casts and i not in adapters]
+    return Known(
+        casts=casts,
+        merges=_find_merges(kinship, facts, plain),
+        runs=_find_runs(kinship, facts),
+        adapters=adapters,
+        declared=declared,
+    )
+
+
+def _dtype(kinship: Kinship, facts: Mapping[str, ModelFacts], i: int) -> str:
+    name = kinship.models[i]
+    return facts[name].dtype if name in facts else "F32"
+
+
+def _find_casts(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, int]:
+    """Find models that differ from a nearby one of another dtype by no more than rounding.
+
+    The narrower one is the child, unless the wider holds exactly the narrower's values: rounding
+    loses something, so then it is the wider one that was made from the other.
+    """
+    dtypes = [_dtype(kinship, facts, i) for i in range(len(kinship.models))]
+    bits = np.array([SIGNIFICAND_BITS.get(dtype, 24) for dtype in dtypes])
+    casts: dict[int, int] = {}
+    for narrow in np.argsort(-bits, kind="stable"):
+        wider = np.flatnonzero(bits > bits[narrow])
+        if not wider.size:
+            continue
+        nearest = wider[np.argsort(kinship.squared[wider, narrow], kind="stable")[:3]]
+        allowed = ROUNDING_MARGIN * kinship.rounding(int(narrow), dtypes[narrow])
+        apart = kinship.raw_apart(nearest, np.full_like(nearest, narrow))
+        for column, wide in enumerate(nearest):
+            if (np.nan_to_num(apart[:, column]) <= allowed).all():
+                if (np.nan_to_num(apart[:, column]) == 0.0).all():
+                    casts.setdefault(int(wide), int(narrow))
+                else:
+                    casts[int(narrow)] = int(wide)
+                break
+    return _without_cycles(casts)
+
+
+def _find_merges(
+    kinship: Kinship, facts: Mapping[str, ModelFacts], plain: list[int]
+) -> dict[int, dict[int, float]]:
+    """Find models inside the hull of the others and write each as a mix of the hull's corners."""
+    inside = {i for i in plain if _mix_of(kinship, facts, i, [j for j in plain if j != i])}
+    corners = [i for i in plain if i not in inside]
+    mixes = {i: _mix_of(kinship, facts, i, corners) for i in sorted(inside)}
+    return {i: mix for i, mix in mixes.items() if mix}
+
+
+def _mix_of(
+    kinship: Kinship, facts: Mapping[str, ModelFacts], model: int, others: list[int]
+) -> dict[int, float]:
+    """Give the weights of the others in a model that is their convex mix, or nothing."""
+    if len(others) < 2:
+        return {}
+    dtype = _dtype(kinship, facts, model)
+    noise = float(np.mean(kinship.share * kinship.rounding(model, dtype)))
+    nearest = float(kinship.squared[model, others].min())
+    limit = HULL_RESIDUAL * nearest + ROUNDING_MARGIN * noise
+    if not np.isfinite(kinship.squared[model, others]).all() or nearest <= 4.0 * limit:
+        return {}
+    if _far_outside(kinship, model, others, limit):
+        return {}
+    by_distance = np.argsort(kinship.squared[model, others], kind="stable")
+    others = [others[k] for k in by_distance[:MOST_SOURCES]]
+    around = centre_on(kinship.pooled[np.ix_([*others, model], [*others, model])], len(others))
+    point = nearest_in_hull(around[:-1, :-1], give_up_above=limit)
+    if point.squared > limit:
+        return {}
+    mix = {
+        other: float(weight)
+        for other, weight in zip(others, point.weights, strict=True)
+        if weight >= LEAST_WEIGHT
+    }
+    return mix if len(mix) >= 2 else {}
+
+
+def _far_outside(kinship: Kinship, model: int, others: list[int], limit: float) -> bool:
+    """Tell whether a plane through the nearest model shuts out the hull: the usual, cheap case."""
+    squared = kinship.squared
+    nearest = others[int(np.argmin(squared[model, others]))]
+    towards = squared[model, nearest] + squared[model, others] - squared[nearest, others]
+    least = 0.5 * float(towards.min())
+    return least > 0 and least**2 > limit * float(squared[model, nearest])
+
+
+def _find_runs(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, int]:
+    """Chain the checkpoints of each training run by step; a model without a step is the last."""
+    runs: dict[str, list[int]] = {}
+    for i, name in enumerate(kinship.models):
+        run = facts[name].run if name in facts else None
+        if run is not None:
+            runs.setdefault(run, []).append(i)
+
+    def step(i: int) -> float:
+        given = facts[kinship.models[i]].step
+        return np.inf if given is None else float(given)
+
+    before: dict[int, int] = {}
+    for members in runs.values():
+        members.sort(key=lambda i: (step(i), kinship.models[i]))
+        before |= dict(zip(members[1:], members[:-1], strict=True))
+    return before

@@ -1,0 +1,71 @@
+"""Is the base of these models among them at all?
+
+If updates are nearly orthogonal, squared distances add up along the tree (a tree metric), so the
+part of the way from a would-be base to its children that lies on its own side is known twice over:
+from triangles of children (Gromov's product) and from norms. A true base has no way of its own.
+"""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from jaxtyping import Int64
+
+from weightscape.lineage.kinship import Kinship
+from weightscape.lineage.rooting import Rooting
+
+OWN_WAY = 0.2  # share of the way that is the would-be base's own, above which it is no base
+OWN_WAY_AMONG_SIBLINGS = 0.08  # the same where another child has shown the root to be no base
+OWN_WAY_ALONE = 0.3  # the same where there are no triangles, only norms
+USUAL_GROWTH = 1.25  # larger growth than this, either way, comes from weight decay
+
+
+def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, float]:
+    """Give the share of the way to each child of the root that is the root's own, 0 to 1.
+
+    About 0 for a true base and about a half for one of several siblings; the smaller of what
+    triangles and norms say. Left out where neither says anything.
+    """
+    root = rooting.root
+    children = np.flatnonzero(rooting.parent == root)
+    if not children.size:
+        return {}
+    growth, error = kinship.typical_growth(np.full_like(children, root), children)
+    ways: dict[int, float] = {}
+    for place, child in enumerate(children):
+        said = []
+        by_triangles = _by_triangles(kinship, root, int(child), children)
+        if by_triangles is not None:
+            said.append(by_triangles)
+        if abs(growth[place]) <= USUAL_GROWTH:
+            by_norms = 0.5 * (1.0 - growth[place] - error[place])
+            # norms alone are weak evidence: let them reach the limit later
+            alone = 1.0 if said else OWN_WAY / OWN_WAY_ALONE
+            said.append(float(np.clip(by_norms, 0.0, 1.0)) * alone)
+        if said:
+            ways[int(child)] = min(said)
+    return ways
+
+
+def estranged(ways: Mapping[int, float], sure: Collection[int]) -> dict[int, float]:
+    """Pick the root's children that are rather its siblings under a missing base.
+
+    `sure` are children whose parent is known otherwise. Where one is a sibling the root is no
+    base, and then the others need less to be siblings too.
+    """
+    unsure = {child: way for child, way in ways.items() if child not in sure}
+    if not any(way > OWN_WAY for way in unsure.values()):
+        return {}
+    return {child: way for child, way in unsure.items() if way > OWN_WAY_AMONG_SIBLINGS}
+
+
+def _by_triangles(
+    kinship: Kinship, root: int, child: int, children: Int64[np.ndarray, " C"]
+) -> float | None:
+    """Give the root's own share of the way to a child: the typical one over its sisters."""
+    sisters = children[children != child]
+    squared = kinship.squared
+    way = float(squared[root, child])
+    if not sisters.size or way <= 0.0:
+        return None
+    shared = 0.5 * (way + squared[root, sisters] - squared[child, sisters])
+    return float(np.clip(np.median(shared) / way, 0.0, 1.0))

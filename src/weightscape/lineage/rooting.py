@@ -1,0 +1,236 @@
+"""Which model a tree grew from: every likely root's best tree, weighed by three votes.
+
+Distances alone cannot root a tree: seen from any of its models, the rest hangs together just as
+well. What can: how well siblings stay siblings (fit), how norms grow along edges (growth), how
+many orders of birth a shape allows (shape: the rumour centrality of Shah and Zaman, 2011), and
+what the files declare. Norm growth fails under strong weight decay, so one edge can say only so
+much, and says next to nothing where growth is neither +1 nor -1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from scipy.special import gammaln
+
+from weightscape.lineage.arborescence import minimum_arborescence
+from weightscape.lineage.kinship import Kinship
+
+Parents = Int64[np.ndarray, " N"]
+
+NEIGHBOURS = 24  # how many nearest models are weighed as parents, beside the root
+CANDIDATES = 12  # how many likely roots get a whole tree of their own
+FORGIVEN = 0.1  # a descendant may have lost this share of its ancestor's delta
+SHORTFALL_COST = 20.0  # what a larger loss costs, as a multiple of the distance
+GROWTH_SPREAD = 0.35  # how far growth strays from +1 or -1 on a true edge
+DECLARED_VOTE = 5.0  # log odds of a base that the files name
+FIT_WEIGHT = 2.5  # log odds for each factor e in the lengths of a tree's edges
+LARGEST_FIT_VOTE = 10.0  # log odds: fits are correlated over edges and must not outvote the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What is known beforehand, by index.
+
+    forced: parent by child. forbidden: (parent, child) pairs. declared: the bases that a child's
+    files name, nearest claim first.
+    """
+
+    forced: Mapping[int, int] = field(default_factory=dict)
+    forbidden: frozenset[tuple[int, int]] = frozenset()
+    declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Log votes for one root; only differences between roots mean something."""
+
+    fit: float
+    growth: float
+    shape: float
+    declared: float
+
+    @property
+    def total(self) -> float:
+        """Sum the votes."""
+        return self.fit + self.growth + self.shape + self.declared
+
+
+@dataclass(frozen=True, slots=True)
+class Rooting:
+    """One root's best tree. weights: the costs it was found with; N x N, inf where not weighed."""
+
+    root: int
+    parent: Parents
+    weights: Float64[np.ndarray, "N N"]
+    votes: Votes
+
+
+def best_rooting(kinship: Kinship, known: Constraints) -> tuple[Rooting, dict[int, float]]:
+    """Find the likeliest root and its tree, and how likely each weighed root is."""
+    near = nearest_models(kinship.squared, NEIGHBOURS)
+    likely = likely_roots(kinship, known)
+    rootings = [_root_at(kinship, root, near, known) for root in likely]
+    fit = np.array([rooting.votes.fit for rooting in rootings])
+    rest = np.array([rooting.votes.total - rooting.votes.fit for rooting in rootings])
+    score = rest + np.maximum(fit - fit.max(), -LARGEST_FIT_VOTE)
+    odds = np.exp(score - score.max())
+    odds /= odds.sum()
+    return rootings[int(odds.argmax())], dict(zip(likely, odds.tolist(), strict=True))
+
+
+def nearest_models(squared: Float64[np.ndarray, "N N"], count: int) -> Int64[np.ndarray, "N K"]:
+    """List each model's nearest others, nearest first."""
+    n = squared.shape[0]
+    apart = squared.copy()
+    np.fill_diagonal(apart, np.inf)
+    return np.argsort(apart, axis=1, kind="stable")[:, : min(count, n - 1)]
+
+
+def _root_at(
+    kinship: Kinship, root: int, near: Int64[np.ndarray, "N K"], known: Constraints
+) -> Rooting:
+    weights = parent_costs(kinship, root, near, known)
+    parent = minimum_arborescence(weights, root)
+    child = np.flatnonzero(parent >= 0)
+    costs = weights[parent[child], child]
+    votes = Votes(
+        fit=-FIT_WEIGHT * float(np.log(costs + 1e-9).sum()),
+        growth=0.5 * float(growth_votes(kinship, parent[child], child).sum()),
+        shape=births(parent),
+        declared=_declared_votes(parent, known),
+    )
+    return Rooting(root, parent, weights, votes)
+
+
+def parent_costs(
+    kinship: Kinship, root: int, near: Int64[np.ndarray, "N K"], known: Constraints
+) -> Float64[np.ndarray, "N N"]:
+    """Give the cost of each likely parent, were `root` the root: its distance, and a penalty.
+
+    The penalty is for a would-be parent whose delta from the root is not whole in the child: a
+    sibling trained on the same data may be nearer than the parent, but lacks that.
+    """
+    n = len(kinship.models)
+    weights = np.full((n, n), np.inf)
+    younger = np.repeat(np.arange(n), near.shape[1])
+    elder = near.ravel()
+    pairs = (elder != root) & (younger != root)
+    elder, younger = elder[pairs], younger[pairs]
+    if elder.size:
+        lost = shortfall(kinship.contained(root, elder, younger))
+        penalty = 1.0 + SHORTFALL_COST * np.maximum(lost - FORGIVEN, 0.0)
+        weights[elder, younger] = kinship.squared[elder, younger] * penalty
+    weights[root] = kinship.squared[root]
+    for elder_, younger_ in known.forbidden:
+        weights[elder_, younger_] = np.inf
+    for child, forced in known.forced.items():
+        weights[:, child] = np.inf
+        weights[forced, child] = kinship.squared[forced, child]
+    np.fill_diagonal(weights, np.inf)
+    weights[:, root] = np.inf
+    return weights
+
+
+def shortfall(contained: Float64[np.ndarray, "T P"]) -> Float64[np.ndarray, " P"]:
+    """Tell which share of an elder's delta a younger one lacks, in all but its best tensors.
+
+    The lower quartile over tensors: a descendant has the delta whole in (nearly) every tensor.
+    """
+    known = np.isfinite(contained).any(axis=0)
+    lost = np.zeros(contained.shape[1])
+    lost[known] = 1.0 - np.nanquantile(contained[:, known], 0.25, axis=0)
+    return np.maximum(lost, 0.0)
+
+
+def growth_votes(kinship: Kinship, elder: Parents, younger: Parents) -> Float64[np.ndarray, " P"]:
+    """Give the log odds by norm growth that each pair is elder and younger as given.
+
+    Heavy tails on purpose: under strong weight decay growth is far below -1, which fits neither
+    direction, and then this vote is near 0.
+    """
+    growth, error = kinship.typical_growth(elder, younger)
+    spread = np.hypot(GROWTH_SPREAD, error)
+    forward, backward = (growth - 1.0) / spread, (growth + 1.0) / spread
+    votes: Float64[np.ndarray, " P"] = np.log1p(backward**2) - np.log1p(forward**2)
+    return votes
+
+
+def births(parent: Parents) -> float:
+    """Count the orders in which a tree's nodes may have been born, as a logarithm.
+
+    ``log(N! / prod subtree sizes)``: large for a root with many branches, 0 for the end of a
+    chain.
+    """
+    sizes = subtree_sizes(parent)
+    return float(gammaln(len(parent) + 1.0) - np.log(sizes).sum())
+
+
+def subtree_sizes(parent: Parents) -> Int64[np.ndarray, " N"]:
+    """Count each node's descendants, itself included."""
+    sizes = np.ones(len(parent), dtype=np.int64)
+    for node in reversed(births_order(parent)):
+        if parent[node] >= 0:
+            sizes[parent[node]] += sizes[node]
+    return sizes
+
+
+def births_order(parent: Parents) -> list[int]:
+    """List the nodes so that parents come before their children."""
+    children: list[list[int]] = [[] for _ in parent]
+    order = [int(node) for node in np.flatnonzero(parent < 0)]
+    for node, elder in enumerate(parent):
+        if elder >= 0:
+            children[elder].append(node)
+    for node in order:  # grows while it is read
+        order.extend(children[node])
+    return order
+
+
+def ancestors(parent: Parents, node: int) -> list[int]:
+    """List a node's ancestors, nearest first."""
+    found = []
+    while (node := int(parent[node])) >= 0:
+        found.append(node)
+    return found
+
+
+def _declared_votes(parent: Parents, known: Constraints) -> float:
+    votes = 0.0
+    for child, bases in known.declared.items():
+        above = ancestors(parent, child)
+        for base in bases[:1]:
+            if base in above:
+                votes += 0.5 * DECLARED_VOTE
+            elif child in ancestors(parent, base):
+                votes -= 0.5 * DECLARED_VOTE
+    return votes
+
+
+def likely_roots(kinship: Kinship, known: Constraints) -> list[int]:
+    """Pick the models worth a whole tree of their own as roots, by the undirected tree.
+
+    Turning one edge round changes growth and shape by that edge's share alone, so all roots are
+    scored in one walk over the minimum spanning tree.
+    """
+    free = [i for i in range(len(kinship.models)) if i not in known.forced]
+    centre = free[int(np.argmin(np.median(kinship.squared[free], axis=1)))]
+    parent = minimum_arborescence(kinship.squared, centre)
+    sizes = subtree_sizes(parent)
+    child = np.flatnonzero(parent >= 0)
+    votes = np.zeros(len(parent))
+    votes[child] = growth_votes(kinship, parent[child], child)
+    score = np.zeros(len(parent))
+    for node in births_order(parent):
+        above = parent[node]
+        if above >= 0:
+            moved = np.log(sizes[node]) - np.log(len(parent) - sizes[node])
+            score[node] = score[above] - votes[node] + moved
+    for child_, bases in known.declared.items():
+        for base in bases[:1]:
+            score[base] += DECLARED_VOTE
+            score[child_] -= DECLARED_VOTE
+    ranked = sorted(free, key=lambda node: (-score[node], kinship.models[node]))
+    chosen = ranked[:CANDIDATES]
+    return chosen if centre in chosen else [*chosen, centre]
