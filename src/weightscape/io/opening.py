@@ -1,0 +1,128 @@
+"""Opening whatever a path leads to."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from weightscape.errors import BadCheckpoint, BadInput, NotFound, UnsupportedFormat
+from weightscape.io.adapter import Adapter
+from weightscape.io.adapter_config import read_lora_config
+from weightscape.io.checkpoint import Checkpoint, Contents, read_files, read_shards
+from weightscape.io.json_files import read_json
+from weightscape.io.layout import (
+    ADAPTER_CONFIG,
+    foreign_format,
+    is_index,
+    is_shard,
+    is_weights,
+    look,
+    stands_for_folder,
+)
+
+_FACTOR_NAMES = (".lora_A", ".lora_B", ".lora_down", ".lora_up", ".lora_embedding_")
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint | Adapter:
+    """Open a model file or folder, reading headers only.
+
+    Takes a safetensors file, a zip file of torch.save, a folder with one of these or with an
+    index and its shards, and a folder with a LoRA adapter.
+
+    Raises NotFound, BadCheckpoint for files that cannot be what they say, UnsafeCheckpoint for a
+    pickle that wants to run code, UnsupportedFormat for what is recognised but not read.
+    """
+    path = Path(path)
+    try:
+        names = [entry.name for entry in path.iterdir()] if path.is_dir() else None
+        there = names is not None or path.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadCheckpoint(f"cannot be read: {reason}", file=path) from None
+    if not there:
+        raise NotFound(f"{path}: no such file or folder; check the path")
+    return _open_file(path) if names is None else _open_folder(path, names)
+
+
+def packed_by(config: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """Name the method by which a folder's weights are quantised; None if they are plain."""
+    names = set(names)
+    settings = config.get("quantization_config")
+    if isinstance(settings, dict):
+        return str(settings.get("quant_method") or "an unknown quantisation")[:40]
+    if "quantize_config.json" in names:
+        return "GPTQ"
+    return "AWQ" if "quant_config.json" in names else None
+
+
+def _open_folder(folder: Path, names: list[str]) -> Checkpoint | Adapter:
+    layout = look(names)
+    if layout.weights is not None:
+        return _open_whole(folder, folder, layout.weights)
+    if layout.adapter is not None:
+        return _open_adapter(folder, folder, layout.adapter)
+    if layout.problem is not None:
+        raise BadCheckpoint(layout.problem, file=folder)
+    if len(layout.lone) == 1:
+        return _open_whole(folder, folder, layout.lone[0])
+    if layout.lone:
+        some = ", ".join(layout.lone[:5])
+        raise BadInput(f"{folder}: holds several models ({some}); name one of these files")
+    if layout.unsupported:
+        raise _unsupported(folder / layout.unsupported[0][0], layout.unsupported[0][1])
+    raise BadCheckpoint("holds no weights that are known", file=folder)
+
+
+def _open_file(path: Path) -> Checkpoint | Adapter:
+    kind = foreign_format(path.name)
+    if kind is not None:
+        raise _unsupported(path, kind)
+    if is_shard(path.name):
+        raise BadInput(f"{path}: is one shard of a model; name its folder instead")
+    if not is_weights(path.name) and not is_index(path.name):
+        raise UnsupportedFormat(
+            f"{path}: is no known model file; give .safetensors, .bin, .pt, .pth or .ckpt"
+        )
+    folder = path.parent
+    if stands_for_folder(path.name) and path.name.startswith("adapter_model"):
+        return _open_adapter(path, folder, path.name)
+    return _open_whole(path, folder, path.name)
+
+
+def _open_whole(path: Path, folder: Path, name: str) -> Checkpoint:
+    config_path = folder / "config.json"
+    config = read_json(config_path) if config_path.exists() else {}
+    method = packed_by(config, (entry.name for entry in folder.iterdir()))
+    if method is not None:
+        raise UnsupportedFormat(
+            f"{path}: its weights are packed by {method}, which is not read yet; "
+            "use the model it was quantised from"
+        )
+    contents = read_shards(folder, name) if is_index(name) else read_files(folder, [name])
+    _refuse_bare_factors(path, contents)
+    return Checkpoint(path, folder, contents, config)
+
+
+def _open_adapter(path: Path, folder: Path, name: str) -> Adapter:
+    if not (folder / ADAPTER_CONFIG).exists():
+        raise BadCheckpoint(
+            f"an adapter needs {ADAPTER_CONFIG} beside it, for the scale of its deltas", file=path
+        )
+    config = read_lora_config(folder / ADAPTER_CONFIG)
+    stored = Checkpoint(folder / name, folder, read_files(folder, [name]), {})
+    return Adapter(stored, config, path)
+
+
+def _refuse_bare_factors(path: Path, contents: Contents) -> None:
+    factors = sum(any(part in name for part in _FACTOR_NAMES) for name in contents.tensors)
+    if factors * 2 > len(contents.tensors):
+        raise UnsupportedFormat(
+            f"{path}: holds the factors of an adapter without its {ADAPTER_CONFIG}; "
+            "save it with peft's save_pretrained, or merge it into its base"
+        )
+
+
+def _unsupported(path: Path, kind: str) -> UnsupportedFormat:
+    return UnsupportedFormat(
+        f"{path}: {kind} is recognised but not read yet; "
+        "give the model as safetensors or as a torch zip (.bin, .pt)"
+    )
