@@ -1,10 +1,12 @@
 """The forest that the edges draw: who hangs below whom, in which order, how deep."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weightscape.report.data import PageData, PageEdge
+
+Rows = list[tuple[str | None, int, int]]
+"""Rows of an outline: a model's name (None for models left out), its depth, how many left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,35 @@ class Kinship:
     size: dict[str, int]
     depth: dict[str, int]
 
-    def walk(self) -> Iterator[str]:
-        """Yield every model, parents before children, siblings in order."""
-        stack = list(reversed(self.roots))
+    def outline(self, most: int) -> Rows:
+        """List about `most` rows of the forest, top to bottom, as (name, depth, left out).
+
+        Where there are more models, each row of siblings is cut to the same length, the largest
+        first, and a row without a name says how many were left out there.
+        """
+        low, high = 1, max(len(self.size), 1)
+        while low < high:  # the longest rows of siblings that fit
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if len(self._cut(middle)) <= most else (low, middle - 1)
+        return self._cut(low)
+
+    def _cut(self, siblings: int) -> Rows:
+        rows: Rows = []
+        stack: Rows = []
+
+        def push(names: tuple[str, ...], depth: int) -> None:
+            if len(names) > siblings + 1:
+                stack.append((None, depth, len(names) - siblings))
+                names = names[:siblings]
+            stack.extend((name, depth, 0) for name in reversed(names))
+
+        push(self.roots, 0)
         while stack:
-            name = stack.pop()
-            yield name
-            stack.extend(reversed(self.children[name]))
+            row = stack.pop()
+            rows.append(row)
+            if row[0] is not None:
+                push(self.children[row[0]], row[1] + 1)
+        return rows
 
 
 def trace_kinship(data: PageData) -> Kinship:

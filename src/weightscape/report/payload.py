@@ -9,6 +9,7 @@ import numpy as np
 from weightscape.report.data import PageData, PageHeat, PageModel
 from weightscape.report.kinship import Kinship
 from weightscape.report.layout import MapLayout
+from weightscape.report.scenery import region_hues
 
 # inside a <script> block only "<" could end it; the others are for older readers of HTML and JS
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
@@ -71,8 +72,9 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
                 "label": _clean(region.label),
                 "medoid": refer(region.medoid),
                 "members": [index[name] for name in region.members if name in index],
+                "hue": hue,
             }
-            for region in data.regions
+            for region, hue in zip(data.regions, region_hues(data), strict=True)
         ],
         "boxes": [
             [_clean(box.tree), _round(box.left), _round(box.bottom), _round(box.side)]

@@ -81,7 +81,7 @@ function drawHeat() {
   const longest = labels.ticktext.reduce((most, text) => Math.max(most, text.length), 0);
   const axis = { showgrid: false, zeroline: false, ticks: "", fixedrange: true, range: [-0.5, places.length - 0.5], constrain: "domain" };
   const count = places.length;
-  const tick = Math.max(8.5, Math.min(11.5, ($("heat").clientHeight - 40) / count));
+  const tick = count > NAMED ? 11 : Math.max(8.5, Math.min(11.5, ($("heat").clientHeight - 40) / count));
   const margin = { l: Math.min(small ? 112 : 190, longest * tick * 0.58 + 18), r: small ? 46 : 66, t: 18, b: 16 };
   const gap = count <= NAMED ? 1 : 0;
   Plotly.react($("heat"), [{

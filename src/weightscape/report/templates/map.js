@@ -38,12 +38,12 @@ function mapTraces() {
   const size = Math.max(5, Math.min(11, 15 - Math.log2(placed.length + 1)));
   const still = { hoverinfo: "skip", showlegend: false, type: "scatter" };
   const traces = [];
-  map.hulls = [];
+  map.hulls = new Map();
   atlas.regions.forEach((region, place) => {
     const points = region.members.map((i) => models[i].at).filter(Boolean);
     if (!points.length) return;
     const hull = softHull(points, map.radius);
-    map.hulls.push({ place, hull });
+    map.hulls.set(place, hull);
     const closed = [...hull, hull[0]];
     traces.push({ ...still, mode: "lines", x: closed.map((p) => p[0]), y: closed.map((p) => p[1]), fill: "toself",
       fillcolor: veil(regionColour(place), 0.1), line: { color: veil(regionColour(place), 0.35), width: 1 } });
@@ -83,16 +83,16 @@ function mapNames() {
   const box = $("map");
   const [x0, x1] = map.range.x, [y0, y1] = map.range.y;
   const scale = Math.min(box.clientWidth / (x1 - x0), box.clientHeight / (y1 - y0));
-  const taken = placed.length <= 400 ? placed.map((m) => disc(m.at[0] * scale, -m.at[1] * scale, 5)) : [];
+  const taken = placed.map((m) => disc(m.at[0] * scale, -m.at[1] * scale, 4));
   const names = [];
-  const put = (text, corners, colour, strong) => {
+  const whole = { left: x0 * scale, right: x1 * scale, top: -y1 * scale, bottom: -y0 * scale };
+  const put = (text, corners, colour, strong, area) => {
     const label = clip(text, 22), wide = label.length * (strong ? 6.6 : 6.2) + 6, high = 15;
     const xs = corners.map((p) => p[0] * scale), ys = corners.map((p) => -p[1] * scale);
     const [left, right] = [Math.min(...xs), Math.max(...xs)], [top, bottom] = [Math.min(...ys), Math.max(...ys)];
     const across = (left + right) / 2, down = (top + bottom) / 2;
     const spots = [[across, top - 9], [across, bottom + 9], [right + wide / 2 + 3, down], [left - wide / 2 - 3, down],
       [right, top - 6], [left, top - 6], [right, bottom + 6], [left, bottom + 6]];
-    const area = { left: x0 * scale, right: x1 * scale, top: -y1 * scale, bottom: -y0 * scale };
     let best = null;
     for (const [cx, cy] of spots) {
       const at = { left: cx - wide / 2, right: cx + wide / 2, top: cy - high / 2, bottom: cy + high / 2 };
@@ -100,8 +100,8 @@ function mapNames() {
       const cost = taken.filter((other) => crosses(at, other)).reduce((sum, other) => sum + other.cost, 0);
       if (!best || cost < best.cost) best = { at, cx, cy, cost };
     }
-    if (!best || best.cost >= 10) return;
-    taken.push({ ...best.at, cost: 10 });
+    if (!best || best.cost >= TOO_MUCH) return;
+    taken.push({ ...best.at, cost: TOO_MUCH });
     names.push({ x: best.cx / scale, y: -best.cy / scale, text: plotText(label), showarrow: false,
       font: { size: strong ? 12 : 11.5, color: colour }, bgcolor: veil(theme.panel, 0.7), borderpad: 0, captureevents: false });
   };
@@ -109,20 +109,28 @@ function mapNames() {
   for (const [tree, left, bottom, side] of boxed ? atlas.boxes : []) {
     if (side * scale < 60) continue;
     const label = clip(tree, Math.max(4, Math.floor(side * scale / 6.6)));
-    const at = { left: left * scale, right: left * scale + label.length * 6.4, top: -(bottom + side) * scale, bottom: -(bottom + side) * scale + 18, cost: 10 };
+    const at = { left: left * scale, right: left * scale + label.length * 6.4, top: -(bottom + side) * scale, bottom: -(bottom + side) * scale + 18, cost: TOO_MUCH };
     taken.push(at);
     names.push({ x: left, y: bottom + side, xanchor: "left", yanchor: "top", text: plotText(label), showarrow: false,
       font: { size: 11, color: theme["ink-3"] }, xshift: 4, yshift: -2 });
   }
-  map.hulls.slice().sort((a, b) => atlas.regions[b.place].members.length - atlas.regions[a.place].members.length)
-    .forEach(({ place, hull }) => put(regionTitle(place), hull, regionColour(place), true));
+  const squares = new Map(atlas.boxes.map(([tree, left, bottom, side]) => [tree,
+    { left: left * scale, right: (left + side) * scale, top: -(bottom + side) * scale, bottom: -bottom * scale }]));
+  for (const place of regionsBySize) {
+    const hull = map.hulls.get(place), tree = regionTree(place);
+    if (!hull) continue;
+    // inside a square that bears the tree's name, the name need not stand again
+    const title = regionTitle(place), short = title.startsWith(tree + "/") ? title.slice(tree.length + 1) : title;
+    put(boxed ? short : title, hull, regionColour(place), true, boxed ? squares.get(tree) || whole : whole);
+  }
   for (const root of boxed ? [] : roots) {
     if (!root.at || !root.children.length) continue;
     const [x, y] = root.at, reach = 7 / scale;
-    put(root.name, [[x - reach, y - reach], [x + reach, y + reach]], theme["ink-2"], false);
+    put(root.name, [[x - reach, y - reach], [x + reach, y + reach]], theme["ink-2"], false, whole);
   }
   return names;
 }
+const TOO_MUCH = 6; // points that a name may cover, at most
 const disc = (x, y, r) => ({ left: x - r, right: x + r, top: y - r, bottom: y + r, cost: 1 });
 const crosses = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
@@ -189,7 +197,7 @@ function mapTools() {
 }
 
 function mapLegend() {
-  const items = regionRank.map((rank, place) => [rank, place]).sort((a, b) => a[0] - b[0]).map(([, place]) =>
+  const items = regionsBySize.map((place) =>
     el("button", { type: "button", class: "item", "aria-pressed": String(state.wanted.region === regionTitle(place)),
       title: "Show only this region", onclick: () => want("region", regionTitle(place)) },
     regionIcon(place), nameOf(regionTitle(place)), el("span", { class: "many" }, atlas.regions[place].members.length)));

@@ -9,13 +9,11 @@ function readTheme() {
   theme.regions = Array.from({ length: PALETTE }, (_, i) => token("--r" + i));
 }
 
-// largest regions take the palette's first colours
-const regionRank = [];
-atlas.regions.map((region, place) => [region.members.length, place])
-  .sort((a, b) => b[0] - a[0] || a[1] - b[1])
-  .forEach(([, place], rank) => { regionRank[place] = rank; });
-const regionVar = (region) => region === null ? "var(--ink-3)" : `var(--r${regionRank[region] % PALETTE})`;
-const regionColour = (region) => region === null ? theme["ink-3"] : theme.regions[regionRank[region] % PALETTE];
+const regionTree = (place) => atlas.regions[place].members.length ? models[atlas.regions[place].members[0]].tree : "";
+const regionsBySize = atlas.regions.map((region, place) => place)
+  .sort((a, b) => atlas.regions[b].members.length - atlas.regions[a].members.length || a - b);
+const regionVar = (region) => region === null ? "var(--ink-3)" : `var(--r${atlas.regions[region].hue % PALETTE})`;
+const regionColour = (region) => region === null ? theme["ink-3"] : theme.regions[atlas.regions[region].hue % PALETTE];
 
 const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "hexagon", "star"];
 const OUTLINES = {

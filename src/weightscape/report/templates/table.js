@@ -5,7 +5,7 @@ const differs = (key) => new Set(models.map(key)).size > 1;
 const table = { rows: [], by: null, down: false, at: 0, drawn: [-1, -1] };
 
 const COLUMNS = [
-  { title: "Model", of: (m) => m.name, cell: (m) => [markIcon(m), nameOf(m.name)] },
+  { title: "Model", of: (m) => m.name, cell: (m) => [markIcon(m), nameOf(m.name), m.gone && el("span", { class: "tag" }, "gone")] },
   { title: "Family", of: (m) => m.family, hide: () => !differs((m) => m.family) },
   { title: "Tree", of: (m) => m.tree, hide: () => !differs((m) => m.tree) },
   { title: "Region", of: (m) => regionTitle(m.region), hide: () => !atlas.regions.length },
@@ -17,7 +17,7 @@ const COLUMNS = [
   { title: "Parameters", of: (m) => m.parameters || null, say: parameters, number: true, hide: () => !differs((m) => m.parameters) },
   { title: "Size", of: (m) => m.nbytes || null, say: bytes, number: true, hide: () => !differs((m) => m.nbytes) },
   { title: "Type", of: (m) => m.dtype, hide: () => !differs((m) => m.dtype) },
-  { title: "Files", of: (m) => m.gone ? "gone" : m.format, hide: () => !differs((m) => m.gone ? "gone" : m.format) },
+  { title: "Format", of: (m) => m.format, hide: () => !differs((m) => m.format) },
 ];
 
 function columns() {
@@ -71,7 +71,7 @@ function drawTable() {
     else head.removeAttribute("aria-sort");
   });
   const shown = table.rows.length;
-  $("table-count").textContent = filtered() ? `${thousands.format(shown)} of ${thousands.format(models.length)}` : "sorts by a click on a column's head";
+  $("table-count").textContent = filtered() ? `${thousands.format(shown)} of ${thousands.format(models.length)}` : "click a column to sort";
   table.scroll.firstChild.setAttribute("aria-rowcount", String(shown + 1));
   paintTable(true);
 }
