@@ -1,5 +1,6 @@
 """What one pass over a tree's checkpoints leaves: inner products of deltas, and moments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,3 +41,28 @@ class TreeGram:
     gram: Float64[np.ndarray, "T N N"]
     moments: Moments
     reference: str | None
+
+
+def subset(tree: TreeGram, models: Sequence[str], tensors: Sequence[str] | None = None) -> TreeGram:
+    """Restrict a tree's products to some models, in that order, and to some tensors."""
+    place = {name: index for index, name in enumerate(tree.models)}
+    axis = {name: index for index, name in enumerate(tree.tensors)}
+    columns = [place[name] for name in models]
+    rows = [axis[name] for name in (tree.tensors if tensors is None else tensors)]
+    old = tree.moments
+    grid = np.ix_(rows, columns)
+    return TreeGram(
+        models=tuple(models),
+        tensors=tuple(tree.tensors[row] for row in rows),
+        shapes=tuple(tree.shapes[row] for row in rows),
+        gram=tree.gram[np.ix_(rows, columns, columns)],
+        moments=Moments(
+            norm=old.norm[grid],
+            kurtosis=old.kurtosis[grid],
+            peak=old.peak[grid],
+            unchanged=old.unchanged[grid],
+            nonfinite=old.nonfinite[grid],
+            hashes=tuple(tuple(old.hashes[row][column] for column in columns) for row in rows),
+        ),
+        reference=tree.reference,
+    )
