@@ -84,7 +84,7 @@ def _read_json(text: str) -> Any:
 def explain(problem: BaseException, file: Path) -> AtlasError:
     """Turn what the driver said into what a person can do."""
     said = str(problem)
-    if "not a database" in said or "malformed" in said:
+    if any(sign in said for sign in ("not a database", "malformed", "decode")):
         advice = "it is damaged or no atlas; move it away and chart again (models are only read)"
     elif "full" in said:
         advice = "the disk is full; nothing of this step was kept. Make room and run it again"

@@ -167,10 +167,11 @@ def _fill_gram(connection: Connection, tree_id: int, tensor_id: int, gram: Squar
         gram_rows.c.tree_id == tree_id, gram_rows.c.tensor_id == tensor_id
     )
     for position, products in connection.execute(query):
-        if len(products) != 8 * (position + 1):
+        fits = isinstance(products, bytes) and len(products) == 8 * (position + 1)
+        if not fits or not 0 <= position < len(gram):
             raise AtlasError(
-                f"{connection.engine.url.database}: row {position} of tensor {tensor_id} has "
-                f"{len(products)} bytes, not {8 * (position + 1)}; remove the atlas, chart again"
+                f"{connection.engine.url.database}: row {position} of tensor {tensor_id} is "
+                "damaged; move the atlas's folder away and chart again (models are only read)"
             )
         row = np.frombuffer(products, dtype="<f8")
         gram[position, : position + 1] = row

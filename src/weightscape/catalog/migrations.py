@@ -28,7 +28,12 @@ def stored_version(connection: Connection) -> int:
             f"{connection.engine.url.database} is a database but no atlas (it has tables "
             f"{', '.join(sorted(tables)[:3])}); choose another folder with --atlas"
         )
-    version: int = connection.execute(select(atlas_schema.c.version)).scalar_one()
+    version: int | None = connection.execute(select(atlas_schema.c.version)).scalar()
+    if version is None:
+        raise AtlasError(
+            f"{connection.engine.url.database} does not say its schema version: it is damaged; "
+            "move it away and chart again (models are only read)"
+        )
     if version > current_version():
         raise AtlasError(
             f"{connection.engine.url.database} has schema version {version}, this weightscape "

@@ -11,7 +11,7 @@ from weightscape.catalog import findings
 from weightscape.catalog.places import leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
 from weightscape.catalog.schema import models, places
-from weightscape.errors import BadInput, UnknownName
+from weightscape.errors import AtlasError, BadInput, UnknownName
 
 
 def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
@@ -201,15 +201,21 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _model(row: Row[Any]) -> Model:
     columns = {column.name: row._mapping[column] for column in models.c}
-    packed = columns.pop("facts")
-    facts = ModelFacts(
-        name=row.name,
-        dtype=columns.pop("dtype"),
-        declared=tuple(packed["declared"]),
-        wants=tuple(packed["wants"]),
-        run=packed["run"],
-        step=packed["step"],
-        adapter_ranks=packed["ranks"],
-    )
-    stamp = tuple((file, size, changed) for file, size, changed in columns.pop("stamp"))
-    return Model(facts=facts, stamp=stamp, **columns)
+    packed, dtype, stamp = columns.pop("facts"), columns.pop("dtype"), columns.pop("stamp")
+    try:
+        facts = ModelFacts(
+            name=row.name,
+            dtype=dtype,
+            declared=tuple(packed["declared"]),
+            wants=tuple(packed["wants"]),
+            run=packed["run"],
+            step=packed["step"],
+            adapter_ranks=packed["ranks"],
+        )
+        files = tuple((file, size, changed) for file, size, changed in stamp)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise AtlasError(
+            f"the atlas's row of model {row.name!r} cannot be read ({problem!r}): it is damaged; "
+            "move its folder away and chart again (models are only read)"
+        ) from problem
+    return Model(facts=facts, stamp=files, **columns)

@@ -109,6 +109,8 @@ class Store:
             yield
         except (IntegrityError, ProgrammingError):
             raise  # bugs of ours, which keep their traceback
+        except UnicodeDecodeError as problem:  # SQLite quotes damaged bytes in its messages
+            raise dialect.explain(problem, self.folder / DATABASE) from problem
         except DatabaseError as problem:
             raise dialect.explain(problem.orig or problem, self.folder / DATABASE) from problem
 

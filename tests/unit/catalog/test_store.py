@@ -149,10 +149,13 @@ def test_damage_inside_the_file_is_an_atlas_error(store: Store, found: Found) ->
         models.all_models(connection)
 
 
-def test_json_that_cannot_be_read_is_an_atlas_error(store: Store, found: Found) -> None:
+@pytest.mark.parametrize("column", ["config = '{'", "facts = 'null'", "stamp = '[7]'"])
+def test_values_that_make_no_sense_are_an_atlas_error(
+    store: Store, found: Found, column: str
+) -> None:
     with store.write() as connection:
         models.register(connection, [found("a")])
-        connection.exec_driver_sql("update models set config = '{'")
+        connection.exec_driver_sql(f"update models set {column}")
     with store.read() as connection, pytest.raises(AtlasError, match="damaged"):
         models.all_models(connection)
 

@@ -1,0 +1,109 @@
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection
+
+from weightscape.catalog import findings, grams, migrations, models, samples, skipped
+from weightscape.catalog.store import Store
+from weightscape.errors import AtlasError
+
+SCRIPT = Path(__file__).with_name("version_1.sql")
+
+
+@pytest.fixture
+def old_atlas(tmp_path: Path) -> Path:
+    database = sqlite3.connect(tmp_path / "atlas.sqlite")
+    database.executescript(SCRIPT.read_text())
+    database.execute("PRAGMA journal_mode = WAL")
+    database.close()
+    return tmp_path
+
+
+def tables(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    database = sqlite3.connect(folder / "atlas.sqlite")
+    names = [row[0] for row in database.execute("select name from sqlite_master order by name")]
+    columns = {name: list(database.execute(f"pragma table_info({name})")) for name in names}
+    database.close()
+    return columns
+
+
+def stored_version(folder: Path) -> int:
+    database = sqlite3.connect(folder / "atlas.sqlite")
+    version: int = database.execute("select version from atlas_schema").fetchone()[0]
+    database.close()
+    return version
+
+
+def test_an_atlas_of_version_1_is_read_as_it_was_written(old_atlas: Path) -> None:
+    with Store.open(old_atlas) as store, store.read() as connection:
+        base, tuned = models.all_models(connection)
+        tree = grams.load_tree_gram(connection, 1)
+        forest = findings.load_forest(connection, 1)
+        region_map = findings.load_region_map(connection, 1)
+        kept = samples.load_samples(connection, "family 1")
+        (left_out,) = skipped.all_skipped(connection)
+    assert (base.name, tuned.name, tuned.position) == ("base", "tuned", 1)
+    assert tuned.stamp == (("model.safetensors", 64, 6),)
+    assert tuned.facts.declared == ("base",) and tuned.facts.step == 9 and tuned.dtype == "BF16"
+    np.testing.assert_array_equal(tree.gram, [[[0.0, 0.0], [0.0, 2.0]]])
+    assert (tree.reference, tree.moments.hashes) == ("base", (("aa", "bb"),))
+    np.testing.assert_array_equal(tree.moments.kurtosis, [[0.0, np.nan]])
+    assert forest is not None and forest.roots == ("base",)
+    assert [(it.parent, it.child, it.evidence) for it in forest.edges] == [
+        ("base", "tuned", ("declared",))
+    ]
+    assert region_map is not None and region_map.points["tuned"] == (1.0, 0.5)
+    np.testing.assert_array_equal(region_map.cosine, [[np.nan, np.nan], [np.nan, 1.0]])
+    assert {number: sample.tolist() for number, sample in kept.items()} == {1: [1.0], 2: [2.0]}
+    assert left_out.kind == "unsupported"
+
+
+def test_an_old_atlas_ends_with_the_schema_of_a_new_one(old_atlas: Path, tmp_path: Path) -> None:
+    Store.open(old_atlas).close()
+    Store.open(tmp_path / "new").close()
+    assert tables(old_atlas) == tables(tmp_path / "new")
+    assert stored_version(old_atlas) == stored_version(tmp_path / "new")
+
+
+def add_a_column(connection: Connection) -> None:
+    connection.exec_driver_sql("alter table samples add column seed integer")
+
+
+def test_steps_are_taken_once_and_keep_the_rows(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_a_column))
+    newest = len(migrations.STEPS) + 1
+    for _ in range(2):
+        with Store.open(old_atlas, create=False) as store, store.read() as connection:
+            assert len(models.all_models(connection)) == 2
+            row = connection.exec_driver_sql("select seed from samples").first()
+        assert row is not None and row[0] is None
+        assert stored_version(old_atlas) == newest
+
+
+def test_a_step_that_fails_changes_nothing(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: Connection) -> None:
+        connection.exec_driver_sql("drop table points")
+        raise RuntimeError("power cut")
+
+    before = tables(old_atlas)
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_a_column, fail))
+    with pytest.raises(RuntimeError, match="power cut"):
+        Store.open(old_atlas)
+    assert tables(old_atlas) == before
+    assert stored_version(old_atlas) == 1
+
+
+def test_an_atlas_of_a_newer_weightscape_is_refused_and_left_alone(old_atlas: Path) -> None:
+    database = sqlite3.connect(old_atlas / "atlas.sqlite")
+    database.execute("update atlas_schema set version = 99")
+    database.commit()
+    database.close()
+    with pytest.raises(AtlasError, match="upgrade weightscape"):
+        Store.open(old_atlas)
+    assert stored_version(old_atlas) == 99
