@@ -25,6 +25,7 @@ MOST_COVERED = 1
 
 
 def draw_map(axes: Axes, data: PageData, kinship: Kinship) -> None:
+    """Draw the map of regions on axes of any size."""
     layout = pack_trees(data.models)
     colours = region_colours(data)
     shapes = tree_shapes([box.tree for box in layout.boxes])
@@ -105,7 +106,8 @@ class _Names:
     """Names put on a map so far, and where they and the models leave no room for more."""
 
     def __init__(self, axes: Axes, area: Box, points: list[tuple[float, float]]) -> None:
-        width, height = axes.figure.get_size_inches() * axes.get_position().size
+        frame = axes.get_window_extent()
+        width, height = frame.width / axes.figure.dpi, frame.height / axes.figure.dpi
         unit = max((area[2] - area[0]) / width, (area[3] - area[1]) / height)  # of data, an inch
         self.axes, self.area, self.points = axes, area, points
         self.high, self.letter = 0.15 * unit, 0.078 * unit
