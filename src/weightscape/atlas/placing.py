@@ -1,0 +1,216 @@
+"""Placing models: into the family whose backbone they share, and the tree they grew on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sqlalchemy import Connection
+
+from weightscape.atlas.reading import Shelf, adapter_names, backbone_of, resolve
+from weightscape.catalog import families, samples
+from weightscape.catalog import models as model_rows
+from weightscape.catalog.records import Family, Model
+from weightscape.catalog.store import Store
+from weightscape.errors import WeightscapeError
+from weightscape.geometry.align import Backbone, Shape, match
+from weightscape.geometry.sample import central, group, sample, sampled_tensors
+from weightscape.io import Adapter, Checkpoint
+from weightscape.progress import Progress, silent
+
+FULL = "full"
+# Adapters of one architecture whose base is not in the atlas: charted by their products.
+ADAPTERS = "adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    model: Model
+    checkpoint: Checkpoint | Adapter
+    backbone: Backbone
+
+
+def place(
+    store: Store,
+    shelf: Shelf,
+    bases: Sequence[str] = (),
+    progress: Progress = silent,
+) -> int:
+    """Place every model that has no tree yet; return how many bytes the samples took.
+
+    `bases` names models to try for adapters whose own claim leads nowhere. Adapters that waited
+    for a base that is here now move to its tree.
+    """
+    with store.read() as connection:
+        everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
+        roles = {family.id: family.role for family in families.all_families(connection)}
+    waiting = [
+        model
+        for model in everyone
+        if model.tree_id is None
+        or (model.kind == "adapter" and roles.get(model.family_id or -1) == ADAPTERS)
+    ]
+    candidates, broken = _open(waiting, shelf)
+    if broken:
+        with store.write() as connection:
+            model_rows.mark(connection, broken, "gone")
+    full = [it for it in candidates if it.model.kind == "full"]
+    read = 0
+    with progress.stage("sampling", total=len(full), unit="models") as advance:
+        for family, group_ in _by_family(store, full):
+            read += _plant(store, family, group_)
+            advance(len(group_))
+    with store.write() as connection:
+        for candidate in candidates:
+            if candidate.model.kind == "adapter":
+                _place_adapter(connection, candidate, bases)
+    return read
+
+
+def _open(waiting: Sequence[Model], shelf: Shelf) -> tuple[list[_Candidate], list[int]]:
+    candidates, broken = [], []
+    for model in waiting:
+        try:
+            checkpoint = shelf.open(model.path)
+        except (WeightscapeError, OSError):
+            broken.append(model.id)
+            continue
+        candidates.append(_Candidate(model, checkpoint, backbone_of(checkpoint)))
+    return candidates, broken
+
+
+def _by_family(
+    store: Store, candidates: Sequence[_Candidate]
+) -> list[tuple[Family, list[_Candidate]]]:
+    """Match each candidate to a family that is there, or found one with it."""
+    grouped: dict[int, tuple[Family, list[_Candidate]]] = {}
+    for candidate in candidates:
+        with store.write() as connection:
+            family = _find(connection, candidate.backbone, FULL)
+            if family is None:
+                family = families.ensure_family(
+                    connection,
+                    family_name(candidate),
+                    list(candidate.backbone.shapes.items()),
+                    FULL,
+                )
+                families.append_tensors(connection, family.id, family.signature)
+        grouped.setdefault(family.id, (family, []))[1].append(candidate)
+    return list(grouped.values())
+
+
+def _find(connection: Connection, backbone: Backbone, role: str) -> Family | None:
+    for family in families.all_families(connection):
+        if family.role == role and match(dict(family.signature), backbone) is not None:
+            return family
+    return None
+
+
+def family_name(candidate: "_Candidate") -> str:
+    """Name a family after its architecture and size: "bert 22.7M"."""
+    config = candidate.checkpoint.config
+    kind = config.get("model_type")
+    label = kind if isinstance(kind, str) and kind.isprintable() and 0 < len(kind) < 40 else "model"
+    return f"{label} {short_count(candidate.backbone.parameters)}"
+
+
+def short_count(count: int) -> str:
+    """Write a count of parameters the way people do: 22.7M."""
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
+
+
+def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> int:
+    """Sample the candidates and give each its tree, planting those that are new."""
+    shapes = dict(family.signature)
+    chosen = sampled_tensors(shapes)
+    read = 0
+    fresh = []
+    for candidate in candidates:
+        values = _sample(candidate, shapes, chosen)
+        read += int(np.isfinite(values).sum()) * 4
+        fresh.append(values)
+    block = np.stack(fresh)
+    layout = f"family {family.id}"
+    with store.write() as connection:
+        kept = samples.load_samples(connection, layout)
+        rooted = {
+            model.id: model.tree_id
+            for model in model_rows.all_models(connection)
+            if model.family_id == family.id and model.tree_id is not None and model.id in kept
+        }
+        known = (
+            np.stack([kept[i].reshape(block.shape[1:]) for i in rooted]) if rooted else block[:0]
+        )
+        trees = group(block, known, [tree for tree in rooted.values() if tree is not None])
+        for number in dict.fromkeys(trees):
+            members = [i for i, tree in enumerate(trees) if tree == number]
+            tree = number
+            if number < 0:
+                reference = candidates[members[central(block[members])]].model
+                tree = families.ensure_tree(connection, family.id, reference.name, reference.id).id
+            families.claim(connection, tree, [candidates[i].model.id for i in members])
+        samples.put_samples(
+            connection,
+            layout,
+            {it.model.id: block[i].ravel() for i, it in enumerate(candidates)},
+        )
+    return read
+
+
+def _sample(
+    candidate: _Candidate, shapes: Mapping[str, Shape], chosen: Sequence[str]
+) -> np.ndarray:
+    stored = match(shapes, candidate.backbone, least=0.0) or {}
+
+    def read(name: str, start: int, stop: int) -> torch.Tensor | None:
+        if name not in stored:
+            return None
+        return candidate.checkpoint.flat(stored[name], start, stop)
+
+    return sample(read, chosen, shapes)
+
+
+def _place_adapter(connection: Connection, candidate: _Candidate, bases: Sequence[str]) -> None:
+    """Put an adapter into its base's tree; without a base, among adapters that want the same."""
+    model = candidate.model
+    everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
+    base = _base_of(connection, candidate, everyone, bases)
+    if base is not None and base.tree_id is not None:
+        families.claim(connection, base.tree_id, [model.id])
+        model_rows.mark(connection, [model.id], "pending")
+        return
+    if model.tree_id is not None:
+        return
+    wanted = next(iter(model.facts.wants), "")
+    signature = list(candidate.backbone.shapes.items())
+    family = _find(connection, candidate.backbone, ADAPTERS) or families.ensure_family(
+        connection, f"adapters of {wanted or 'an unnamed base'}", signature, ADAPTERS
+    )
+    families.append_tensors(connection, family.id, signature)
+    tree = families.ensure_tree(connection, family.id, wanted or "unnamed base")
+    families.claim(connection, tree.id, [model.id])
+
+
+def _base_of(
+    connection: Connection,
+    candidate: _Candidate,
+    everyone: Sequence[Model],
+    bases: Sequence[str],
+) -> Model | None:
+    """Find the base that an adapter names, or the one given, if the adapter fits its tensors."""
+    full = [model for model in everyone if model.kind == "full"]
+    claimed = [resolve(claim, full) for claim in candidate.model.facts.wants]
+    given = [model for model in full if model.name in bases]
+    for base in [*claimed, *given]:
+        if base is None or base.tree_id is None:
+            continue
+        tree = families.get_tree(connection, base.tree_id)
+        shapes = {it.name: it.shape for it in families.tensors_of(connection, tree.family_id)}
+        if isinstance(candidate.checkpoint, Adapter) and adapter_names(
+            candidate.checkpoint, shapes
+        ):
+            return base
+    return None

@@ -1,0 +1,166 @@
+"""Opening the checkpoints of an atlas: which tensors of each the geometry reads, and how."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weightscape.catalog.records import Model, Stamp
+from weightscape.errors import WeightscapeError
+from weightscape.geometry.align import Backbone, Shape, backbone, match, strip_wrappers
+from weightscape.geometry.gram import Member
+from weightscape.io import Adapter, Checkpoint, open_checkpoint
+
+# What a model's files may say about it before we stop keeping it (they are untrusted).
+MOST_METADATA = 200_000
+
+
+class Absent:
+    """A reader of a model whose files are not there: it has no tensors."""
+
+    def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Refuse: nothing can be read."""
+        raise KeyError(name)
+
+    def release(self, name: str) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Checkpoints opened so far, by path; each is opened once and read through one mapping."""
+
+    opened: dict[str, Checkpoint | Adapter] = field(default_factory=dict)
+    absent: Absent = field(default_factory=Absent)
+
+    def open(self, path: str) -> Checkpoint | Adapter:
+        """Open the checkpoint at a path, or return the one that is open already."""
+        if path not in self.opened:
+            self.opened[path] = open_checkpoint(path)
+        return self.opened[path]
+
+    def readable(self, path: str) -> bool:
+        """Tell whether the checkpoint at a path can be opened."""
+        try:
+            self.open(path)
+        except (WeightscapeError, OSError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close everything."""
+        for checkpoint in self.opened.values():
+            checkpoint.close()
+        self.opened.clear()
+
+
+def stamp_of(path: Path) -> Stamp:
+    """List a model's files with sizes and times: equal stamps mean nothing was written since."""
+    files = [path] if path.is_file() else sorted(it for it in path.iterdir() if it.is_file())
+    return tuple((it.name, (status := it.stat()).st_size, status.st_mtime_ns) for it in files)
+
+
+def backbone_of(checkpoint: Checkpoint | Adapter) -> Backbone:
+    """Pick the tensors of a checkpoint that its family shares."""
+    return backbone(
+        checkpoint.tensors, checkpoint.tied if isinstance(checkpoint, Checkpoint) else ()
+    )
+
+
+def main_dtype(checkpoint: Checkpoint | Adapter) -> str:
+    """Tell the stored dtype that most of a checkpoint's bytes are in, as safetensors names it."""
+    sizes: dict[str, int] = {}
+    for info in checkpoint.tensors.values():
+        sizes[info.stored] = sizes.get(info.stored, 0) + info.nbytes
+    return max(sizes, key=lambda name: sizes[name], default="F32")
+
+
+def capped(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what a file says about its model, unless it is unreasonably much."""
+    kept: dict[str, Any] = {}
+    room = MOST_METADATA
+    for key, value in data.items():
+        room -= len(str(key)) + len(repr(value))
+        if room < 0:
+            break
+        kept[str(key)] = value
+    return kept
+
+
+def member_of(
+    model: Model,
+    shapes: Mapping[str, Shape],
+    shelf: Shelf,
+    base: "Member | None" = None,
+) -> Member:
+    """Make a model readable by the Gram pass: its name for each of the family's tensors.
+
+    A model that cannot be opened (its files are gone) becomes one without any tensor.
+    """
+    try:
+        checkpoint = shelf.open(model.path)
+    except (WeightscapeError, OSError):
+        return Member(model.name, shelf.absent, {})
+    if isinstance(checkpoint, Adapter):
+        return Member(model.name, checkpoint, adapter_names(checkpoint, shapes), onto=base)
+    return Member(model.name, checkpoint, match(shapes, backbone_of(checkpoint), least=0.0) or {})
+
+
+def adapter_names(adapter: Adapter, shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Match an adapter's products to a family's tensors, by name and shape or unique ending."""
+    names: dict[str, str] = {}
+    for stored, info in adapter.tensors.items():
+        canonical = strip_wrappers(stored)
+        if shapes.get(canonical) == tuple(info.shape):
+            names[canonical] = stored
+            continue
+        endings = [
+            name
+            for name, shape in shapes.items()
+            if shape == tuple(info.shape)
+            and (name.endswith("." + canonical) or canonical.endswith("." + name))
+        ]
+        if len(endings) == 1:
+            names[endings[0]] = stored
+    return names
+
+
+def resolve(claim: str, models: Sequence[Model]) -> Model | None:
+    """Find the model that a file means by a base's name: a hub name, a path, or a folder's name.
+
+    Names are often written on another machine, so the last components decide when they fit one
+    model only.
+    """
+    written = claim.strip().rstrip("/")
+    if not written:
+        return None
+    for model in models:
+        if written in (model.name, model.path):
+            return model
+    for depth in (2, 1):
+        ending = _ending(written, depth)
+        fits = [m for m in models if ending in (_ending(m.name, depth), _ending(m.path, depth))]
+        if len(fits) == 1:
+            return fits[0]
+    return None
+
+
+def resolved(
+    claims: Iterable[str], models: Sequence[Model], own: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split a model's claims into names of the atlas's models and those that are not there."""
+    here: list[str] = []
+    elsewhere: list[str] = []
+    for claim in claims:
+        model = resolve(claim, models)
+        if model is None:
+            elsewhere.append(claim)
+        elif model.name != own and model.name not in here:
+            here.append(model.name)
+    return tuple(here), tuple(elsewhere)
+
+
+def _ending(name: str, depth: int) -> tuple[str, ...]:
+    return tuple(name.replace("\\", "/").split("/")[-depth:])

@@ -1,0 +1,145 @@
+"""From paths to rows: discover models, recognise those that are known, register the rest."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from weightscape.atlas.reading import Shelf, capped, main_dtype, stamp_of
+from weightscape.catalog import models as model_rows
+from weightscape.catalog import skipped as skipped_rows
+from weightscape.catalog.records import Model, ModelFacts, Skipped, Stamp
+from weightscape.catalog.store import Store
+from weightscape.errors import UnsupportedFormat, WeightscapeError
+from weightscape.io import Adapter, Found, content_hash, discover, fingerprint
+from weightscape.progress import Progress, silent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a walk found: models by name in the order of discovery, and what was left out."""
+
+    given: tuple[str, ...]
+    new: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def register(
+    store: Store,
+    paths: Sequence[str | Path],
+    shelf: Shelf,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    verify: bool = False,
+    progress: Progress = silent,
+) -> Registered:
+    """Walk `paths` and give every model a row; unchanged ones are not even opened.
+
+    A model is unchanged when its files have the sizes and times they had. With `verify` every
+    byte is hashed, and content that changed behind an equal fingerprint is a new model.
+    """
+    found, left_out = discover(paths, include=include, exclude=exclude)
+    skipped = [Skipped(str(it.path), it.reason, it.kind) for it in left_out if it.kind != "litter"]
+    with store.read() as connection:
+        known = {
+            model.path: model
+            for model in model_rows.all_models(connection)
+            if model.status in ("pending", "ready", "gone")
+        }
+    rows: list[Model] = []
+    with progress.stage("opening", total=len(found), unit="models") as advance:
+        for one in found:
+            try:
+                rows.append(_row(one, known.get(str(one.path.resolve())), shelf, verify, progress))
+            except (WeightscapeError, OSError) as problem:
+                log.info("skipped %s: %s", one.path, problem)
+                kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
+                skipped.append(Skipped(str(one.path), str(problem), kind))
+            advance(1)
+    with store.write() as connection:
+        named = {model.name for model in model_rows.all_models(connection)}
+        kept = model_rows.register(connection, rows)
+        skipped_rows.replace_skipped(connection, [Path(path).resolve() for path in paths], skipped)
+        _mark_gone(connection)
+    return Registered(
+        given=tuple(model.name for model in kept),
+        new=tuple(model.name for model in kept if model.name not in named),
+        skipped=tuple(skipped),
+    )
+
+
+def _row(
+    found: Found, known: Model | None, shelf: Shelf, verify: bool, progress: Progress
+) -> Model:
+    path = found.path.resolve()
+    stamp = stamp_of(path)
+    facts = ModelFacts(name=found.name, wants=found.declared, run=found.run, step=found.step)
+    if known is not None and known.stamp == stamp and not verify:
+        # its name stays the one it was given first
+        facts = replace(facts, dtype=known.dtype, adapter_ranks=known.facts.adapter_ranks)
+        return replace(known, facts=replace(facts, name=known.name))
+    return _opened(found, path, stamp, facts, known, shelf, verify, progress)
+
+
+def _opened(
+    found: Found,
+    path: Path,
+    stamp: Stamp,
+    facts: ModelFacts,
+    known: Model | None,
+    shelf: Shelf,
+    verify: bool,
+    progress: Progress,
+) -> Model:
+    checkpoint = shelf.open(str(path))
+    mark = fingerprint(checkpoint)
+    whole = content_hash(checkpoint, progress) if verify else None
+    if known is not None and whole and known.content_hash and whole != known.content_hash:
+        mark = f"{mark}+{whole[:16]}"
+    ranks = dict(checkpoint.ranks) if isinstance(checkpoint, Adapter) else None
+    return Model(
+        name=found.name,
+        path=str(path),
+        kind=found.kind,
+        format=checkpoint.format,
+        fingerprint=mark,
+        stamp=stamp,
+        nbytes=checkpoint.nbytes,
+        parameters=sum(
+            prod(info.shape)
+            for name, info in checkpoint.tensors.items()
+            if name not in checkpoint.tied
+        ),
+        facts=replace(facts, dtype=main_dtype(checkpoint), adapter_ranks=ranks),
+        config=capped(checkpoint.config),
+        metadata=capped(checkpoint.metadata),
+        content_hash=whole,
+    )
+
+
+def _mark_gone(connection: Connection) -> None:
+    """Mark models whose files are not there, and bring back those whose files are again."""
+    gone, back = [], []
+    for model in model_rows.all_models(connection, statuses=("ready", "gone")):
+        there = Path(model.path).exists()
+        if model.status == "ready" and not there:
+            gone.append(model.id)
+        elif model.status == "gone" and there and not _replaced(connection, model):
+            back.append(model.id)
+    model_rows.mark(connection, gone, "gone")
+    # pending, not ready: models that came meanwhile could not be compared with it
+    model_rows.mark(connection, back, "pending")
+
+
+def _replaced(connection: Connection, model: Model) -> bool:
+    """Tell whether other content lies at the model's path by now."""
+    return any(
+        other.path == model.path and other.id > model.id
+        for other in model_rows.all_models(connection, statuses=("pending", "ready"))
+    )

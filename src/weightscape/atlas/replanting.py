@@ -1,0 +1,72 @@
+"""Giving a tree another reference when its own is gone, without reading a tensor.
+
+Inner products relative to one reference give those relative to any other model whose products are
+known: <x - q, y - q> = <x, y> - <x, q> - <q, y> + <q, q>, all relative to the old reference.
+"""
+
+import numpy as np
+from sqlalchemy import Connection
+
+from weightscape.catalog import families, grams
+from weightscape.catalog import models as model_rows
+from weightscape.catalog.records import Model, TensorStatistics, Tree
+from weightscape.geometry.products import TreeGram, subset
+
+
+def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
+    """Move a tree's models to a new tree whose reference is one of the `readable` models (ids).
+
+    The most central readable model with products becomes the reference. Where there is none, the
+    models without products start a tree of their own, and those that are gone stay behind.
+    """
+    inside = [it for it in model_rows.of_tree(connection, tree.id) if it.tree_id == tree.id]
+    known = [it for it in inside if it.status in ("ready", "gone")]
+    waiting = [it for it in inside if it.status == "pending"]
+    candidates = [it for it in known if it.id in readable and it.kind == "full"]
+    if not candidates:
+        first = next(it for it in waiting if it.id in readable)
+        planted = families.ensure_tree(connection, tree.family_id, first.name, first.id)
+        families.claim(connection, planted.id, [it.id for it in waiting])
+        return planted
+    products = subset(grams.load_tree_gram(connection, tree.id), [it.name for it in known])
+    reference = candidates[_central(products, known, candidates)]
+    planted = families.ensure_tree(connection, tree.family_id, reference.name, reference.id)
+    families.claim(connection, planted.id, [it.id for it in (*known, *waiting)])
+    _keep(connection, planted, products, [it.name for it in known].index(reference.name))
+    return planted
+
+
+def rebased(gram: np.ndarray, reference: int) -> np.ndarray:
+    """Turn N x N products relative to one reference into those relative to model `reference`."""
+    column = gram[:, reference]
+    result: np.ndarray = gram - column[:, None] - column[None, :] + column[reference]
+    return result
+
+
+def _central(products: TreeGram, known: list[Model], candidates: list[Model]) -> int:
+    gram = np.nansum(products.gram, axis=0)
+    lengths = np.diag(gram)
+    distances = lengths[:, None] + lengths[None, :] - 2 * gram
+    place = {model.id: index for index, model in enumerate(known)}
+    return int(np.argmin([distances[place[it.id]].sum() for it in candidates]))
+
+
+def _keep(connection: Connection, tree: Tree, products: TreeGram, reference: int) -> None:
+    moments = products.moments
+    axis = {it.name: it.id for it in families.tensors_of(connection, tree.family_id)}
+    for row, tensor in enumerate(products.tensors):
+        gram = rebased(products.gram[row], reference)
+        statistics = {
+            position: TensorStatistics(
+                content_hash=moments.hashes[row][position],
+                norm=float(moments.norm[row, position]),
+                kurtosis=float(moments.kurtosis[row, position]),
+                peak=float(moments.peak[row, position]),
+                # the share equal to the new reference was never counted
+                nonfinite=int(moments.nonfinite[row, position]),
+            )
+            for position in range(len(products.models))
+            if moments.hashes[row][position]
+        }
+        rows = {p: np.ascontiguousarray(gram[p, : p + 1]) for p in range(len(products.models))}
+        grams.append_rows(connection, tree.id, axis[tensor], rows, statistics)

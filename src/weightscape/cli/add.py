@@ -1,0 +1,68 @@
+"""`weightscape add PATH...`: put checkpoints into the atlas without drawing anything."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weightscape.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("add")(add)
+
+
+def add(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    base: options.Base = None,
+    verify: options.Verify = False,
+    memory: options.Memory = "2GiB",
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Add checkpoints to the atlas; `chart` without the summary and the page.
+
+    Example:  weightscape add ~/checkpoints/new-run
+    """
+    from weightscape.atlas import Atlas
+    from weightscape.cli import console, gather, summary
+    from weightscape.cli.charting import check_paths, nothing_found
+    from weightscape.cli.raising import raise_file_limit
+    from weightscape.errors import BadInput
+
+    check_paths([*paths, *(base or ())])
+    raise_file_limit()
+    with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
+        report = opened.add(
+            paths,
+            include=include or (),
+            exclude=exclude or (),
+            bases=base or (),
+            verify=verify,
+            memory=options.parse_size(memory),
+            threads=threads,
+            seed=seed,
+            progress=progress,
+        )
+    if not report.given and not report.skipped:
+        raise BadInput(nothing_found(paths, ()))
+    answer = gather.added(report)
+    if json:
+        console.answer(answer)
+    else:
+        known = len(answer.given) - len(answer.new)
+        console.out().print(
+            f"{summary.plural(len(answer.new), 'new model')}, {known} known already",
+            markup=False,
+        )
+        for name in answer.new:
+            console.out().print(f"  {console.printable(name)}", markup=False, soft_wrap=True)
+        summary.print_skipped(console.err(), answer.skipped)
+    if answer.skipped:
+        raise typer.Exit(3)

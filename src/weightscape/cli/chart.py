@@ -1,0 +1,68 @@
+"""`weightscape chart PATH...`: the main job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weightscape.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("chart")(chart)
+
+
+def chart(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    base: options.Base = None,
+    verify: options.Verify = False,
+    memory: options.Memory = "2GiB",
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    plot: options.Plot = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Read checkpoints once; show which came from which, and which belong together.
+
+    Example:  weightscape chart ~/checkpoints
+
+    Reads every model under the paths (safetensors, torch zips, LoRA adapters), adds it to the
+    atlas, prints the forest and the regions, and writes the page DIR/index.html. Charting again
+    reads new models only. Exit code 3 when something was skipped.
+    """
+    from weightscape.atlas import Atlas
+    from weightscape.cli import console
+    from weightscape.cli.charting import chart_into, print_chart
+
+    with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
+        answer = chart_into(
+            opened,
+            paths,
+            include=include or (),
+            exclude=exclude or (),
+            bases=base or (),
+            verify=verify,
+            memory=options.parse_size(memory),
+            threads=threads,
+            seed=seed,
+            plot=plot,
+            progress=progress,
+        )
+    if json:
+        console.answer(answer)
+    else:
+        print_chart(answer, atlas)
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(Path(answer.page).as_uri())
+    if answer.skipped:
+        raise typer.Exit(3)

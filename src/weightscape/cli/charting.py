@@ -1,0 +1,97 @@
+"""What `chart` and `demo` share: add, write the page, gather the answer, print it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from weightscape.answers import ChartAnswer
+from weightscape.atlas import Atlas
+from weightscape.cli import console, gather, summary
+from weightscape.cli.raising import raise_file_limit
+from weightscape.errors import BadInput, NotFound
+from weightscape.progress import Progress
+from weightscape.report.collect import collect
+from weightscape.report.page import write_page
+from weightscape.report.plots import plot_overview
+
+
+def chart_into(
+    atlas: Atlas,
+    paths: Sequence[Path],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    bases: Sequence[Path] = (),
+    verify: bool = False,
+    memory: int,
+    threads: int | None = None,
+    seed: int = 0,
+    plot: Path | None = None,
+    progress: Progress,
+) -> ChartAnswer:
+    """Add what lies under the paths, write the page, and gather all of it into one answer."""
+    check_paths([*paths, *bases])
+    raise_file_limit()
+    report = atlas.add(
+        paths,
+        include=include,
+        exclude=exclude,
+        bases=bases,
+        verify=verify,
+        memory=memory,
+        threads=threads,
+        seed=seed,
+        progress=progress,
+    )
+    if not atlas.models():
+        raise BadInput(nothing_found(paths, report.skipped))
+    command = "weightscape " + " ".join(sys.argv[1:])
+    data = collect(atlas, recent=report.given, command=command)
+    page = write_page(data, atlas.folder / "index.html")
+    if plot is not None:
+        plot_overview(data, plot)
+    return ChartAnswer(
+        **gather.added(report).model_dump(),
+        tree=gather.tree(atlas),
+        map=gather.region_map(atlas, atlas.maps()),
+        page=str(page.resolve()),
+    )
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """Refuse paths that are not there before anything is read."""
+    for path in paths:
+        if not path.exists():
+            raise NotFound(f"{path}: no such file or folder")
+
+
+def nothing_found(paths: Sequence[Path], skipped: Sequence[object]) -> str:
+    """Say why there is nothing to chart."""
+    where = ", ".join(str(path) for path in paths)
+    if skipped:
+        return (
+            f"no model could be read in {where}; skipped: "
+            + "; ".join(
+                f"{it.path}: {it.reason}"  # type: ignore[attr-defined]
+                for it in skipped[:5]
+            )
+        )
+    return (
+        f"no model found in {where}; a model is a folder with weights (.safetensors, .bin, .pt), "
+        "a LoRA adapter's folder, or a lone weights file"
+    )
+
+
+def print_chart(answer: ChartAnswer, atlas: Path) -> None:
+    """Print the summary: forest, regions, undecided and skipped models, the page."""
+    out, err = console.out(), console.err()
+    out.print(summary.headline(answer), style="bold")
+    out.print()
+    summary.print_forest(out, answer.tree)
+    out.print()
+    summary.print_regions(out, answer.map)
+    summary.print_undecided(out, answer.tree)
+    out.print()
+    summary.print_reading(err, answer)
+    summary.print_skipped(err, answer.skipped)
+    out.print(f"page: {answer.page}", markup=False, soft_wrap=True)

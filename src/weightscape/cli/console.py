@@ -1,0 +1,121 @@
+"""The terminal: progress bars with time left and notes on stderr, results on stdout."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from weightscape.progress import Advance, Progress
+
+
+def out() -> Console:
+    """Return the console for results."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    """Return the console for everything else."""
+    return Console(file=sys.stderr, highlight=False)
+
+
+class TerminalProgress:
+    """Draws stages as bars that vanish when done; without a terminal, one line a stage."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+
+    @contextmanager
+    def stage(self, label: str, *, total: float | None = None, unit: str = "") -> Iterator[Advance]:
+        """Draw one stage of work."""
+        if self._quiet or total == 0:
+            yield lambda amount: None
+        elif not self._console.is_terminal:
+            self._console.print(f"{escape(label)} ...", soft_wrap=True)
+            yield lambda amount: None
+        else:
+            with Bars(*_columns(unit), console=self._console, transient=True) as bars:
+                task = bars.add_task(escape(label), total=total)
+                yield lambda amount: bars.advance(task, amount)
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        if not self._quiet:
+            self._console.print(escape(message), soft_wrap=True)
+
+
+def _columns(unit: str) -> list[ProgressColumn]:
+    shared: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(bar_width=28)]
+    amount: list[ProgressColumn] = (
+        [DownloadColumn(binary_units=True), TransferSpeedColumn()]
+        if unit == "B"
+        else [MofNCompleteColumn(), TextColumn(unit)]
+    )
+    return [*shared, *amount, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """Open the terminal for a long function's progress."""
+    yield TerminalProgress(err(), quiet)
+
+
+def note(message: str) -> None:
+    """Print one line on stderr."""
+    err().print(escape(message), soft_wrap=True)
+
+
+def answer(data: BaseModel) -> None:
+    """Print a result as JSON on stdout."""
+    sys.stdout.write(json.dumps(data.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str = "") -> Table:
+    """Make a plain table; `right` lists (space separated) the columns that hold numbers."""
+    numbers = set(right.split())
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        # names come out of files: no markup of theirs is obeyed, no control character printed
+        made.add_row(*(escape(printable(str(cell))) for cell in row))
+    return made
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which could move a terminal's cursor or change its title.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for a person.
+
+    >>> size(90868376)
+    '86.7 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,0 +1,69 @@
+"""`weightscape VERB ...`: the verbs, and the one place that turns errors into exit codes."""
+
+import importlib
+import sys
+
+import typer
+
+from weightscape import __version__
+
+app = typer.Typer(
+    name="weightscape",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+# One file a verb, in the order of `--help`: the main job first, then the catalog.
+VERBS = ("chart", "tree", "map", "near", "add", "list", "show", "remove")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"weightscape {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def weightscape(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Chart the landscape of model weights: which model came from which, and which belong together.
+
+    Start with:  weightscape chart DIR      a folder of checkpoints
+    or with:     weightscape demo           a small zoo, made and charted
+    """
+
+
+def _load_verbs() -> None:
+    for verb in VERBS:
+        importlib.import_module(f"weightscape.cli.{verb}").register(app)
+
+
+_load_verbs()
+
+
+def main() -> None:
+    """Run the command line; 0 done, 2 a user's error, 3 something was skipped, 1 a bug."""
+    from weightscape.cli.console import err, printable
+    from weightscape.errors import WeightscapeError
+
+    try:
+        app()
+    except WeightscapeError as problem:
+        err().print(f"error: {printable(str(problem))}", markup=False, soft_wrap=True, style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err().print("stopped; run the same command again to go on", markup=False)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""`weightscape near MODEL`: its neighbours in weight space."""
+
+from typing import Annotated
+
+import typer
+
+from weightscape.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("near")(near)
+
+
+def near(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, as `list` prints it.")],
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 10,
+    pooling: options.Pooling = None,
+    json: options.Json = False,
+) -> None:
+    """List a model's neighbours, nearest first: distance of the weights, cosine of the deltas.
+
+    Example:  weightscape near my-finetune
+    """
+    from weightscape.answers import NearAnswer
+    from weightscape.atlas import Atlas
+    from weightscape.cli import console, gather
+    from weightscape.cli.show import neighbour_table
+
+    with Atlas(atlas, create=False) as opened:
+        found = opened.near(model, count=count, pooling=pooling)
+    answer = NearAnswer(model=model, neighbours=[gather.neighbour(it) for it in found])
+    if json:
+        console.answer(answer)
+    elif answer.neighbours:
+        console.out().print(neighbour_table(answer.neighbours))
+    else:
+        console.out().print("no model of its tree is in the atlas")

@@ -1,0 +1,67 @@
+"""Options that several verbs share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AtlasFolder = Annotated[
+    Path, typer.Option("--atlas", metavar="DIR", help="Folder of the atlas.", show_default=True)
+]
+DEFAULT_ATLAS = Path("atlas")
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn by chance.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="GLOB", help="Only models whose names match; repeatable."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="GLOB", help="No models whose names match; repeatable."),
+]
+Base = Annotated[
+    list[Path] | None,
+    typer.Option("--base", metavar="PATH", help="A base outside the folder; repeatable."),
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Hash every byte instead of trusting sizes and times.")
+]
+Memory = Annotated[
+    str,
+    typer.Option("--memory", metavar="SIZE", help="Memory for the pass, beside mapped files."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Threads of the pass (default: one a processor)."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Also draw it as a picture: FILE.png or .svg."),
+]
+Pooling = Annotated[
+    str | None,
+    typer.Option("--pooling", metavar="NAME", help="How cosines are pooled over tensors."),
+]
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as 2GiB, 500M or 1e9; raises BadInput.
+
+    >>> parse_size("2GiB"), parse_size("500M"), parse_size("64 kb")
+    (2147483648, 500000000, 64000)
+    """
+    from weightscape.errors import BadInput
+
+    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    units |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+    cleaned = text.strip().upper().removesuffix("B").strip()
+    number = cleaned.rstrip("KMGTI").strip()
+    unit = cleaned[len(number) :].strip()
+    try:
+        value = float(number) * units[unit]
+        if not 0 < value < 2**60:
+            raise ValueError
+    except (ValueError, KeyError):
+        raise BadInput(f"{text!r} is no size; write one like 2GiB, 500M or 4e9") from None
+    return int(value)

@@ -1,0 +1,55 @@
+"""`weightscape tree`: which model was made from which."""
+
+import enum
+from typing import Annotated
+
+import typer
+
+from weightscape.cli import options
+
+
+class Format(enum.StrEnum):
+    """How a forest is written."""
+
+    text = "text"
+    dot = "dot"
+    csv = "csv"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("tree")(tree)
+
+
+def tree(
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
+    format: Annotated[
+        Format, typer.Option("--format", help="dot: Graphviz; csv: one edge a line.")
+    ] = Format.text,
+    plot: options.Plot = None,
+    json: options.Json = False,
+) -> None:
+    """Show which model was made from which, how, and how sure that is.
+
+    Example:  weightscape tree --format dot | dot -Tsvg > tree.svg
+    """
+    from weightscape.atlas import Atlas
+    from weightscape.cli import console, gather, summary
+    from weightscape.cli.exports import as_csv, as_dot
+    from weightscape.report.collect import collect
+    from weightscape.report.plots import plot_forest
+
+    with Atlas(atlas, create=False) as opened:
+        answer = gather.tree(opened)
+        if plot is not None:
+            plot_forest(collect(opened), plot)
+    if json:
+        console.answer(answer)
+    elif format is Format.dot:
+        typer.echo(as_dot(answer), nl=False)
+    elif format is Format.csv:
+        typer.echo(as_csv(answer), nl=False)
+    else:
+        summary.print_forest(console.out(), answer)
+        summary.print_undecided(console.out(), answer)
+
