@@ -157,13 +157,12 @@ def _write(model: nn.Module, how: FineTuning, folder: Path, start: Path, parent:
         low_rank.write_adapter(model, folder, parent=parent)
         return
     whole = low_rank.merged(model) if how.method == "lora" else model
-    tensors = ((name, tensor.cpu()) for name, tensor in whole.state_dict().items())
     write_checkpoint(
         folder,
-        tensors,
+        {name: tensor.cpu() for name, tensor in whole.state_dict().items()},
         config=config_dict(whole),
-        metadata={"format": "pt"},
         extra_files=tokenizer_files(start),
+        overwrite=True,  # a run that was killed while it wrote may have left one
     )
 
 

@@ -44,7 +44,7 @@ def merged(model: nn.Module) -> nn.Module:
 
 def write_adapter(model: nn.Module, folder: Path, *, parent: str) -> None:
     """Write an ordinary PEFT adapter folder that names `parent` as its base."""
-    for config in model.peft_config.values():  # type: ignore[union-attr, operator]
+    for config in model.peft_config.values():  # type: ignore[operator]
         config.base_model_name_or_path = parent
     model.save_pretrained(str(folder), save_embedding_layers=False)  # type: ignore[operator]
     (folder / "README.md").unlink(missing_ok=True)  # an empty card, full of "[More Information]"

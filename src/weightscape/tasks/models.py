@@ -105,7 +105,7 @@ def _is_classifier_of(config: Any, names: dict[int, str]) -> bool:
 
 def _draw_head(model: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    spread = float(getattr(model.config, "initializer_range", 0.02))  # type: ignore[arg-type]
+    spread = float(getattr(model.config, "initializer_range", 0.02))
     for module in (m for head in head_modules(model) for m in head.modules()):
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=spread, generator=generator)

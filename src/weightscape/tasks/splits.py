@@ -60,4 +60,4 @@ def _side(position: float, shares: Mapping[str, float]) -> str:
         end += share
         if position < end:
             return name
-    return next(reversed(shares))
+    return list(shares)[-1]  # the shares' sum rounded to a little under 1

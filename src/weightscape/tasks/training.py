@@ -53,7 +53,9 @@ def train(
     again goes on from its last state and ends with the same bits.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(_groups(trained, schedule.weight_decay), lr=schedule.lr)
+    optimiser = torch.optim.AdamW(
+        _groups(trained, schedule.weight_decay), lr=schedule.lr, fused=True
+    )
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _linear(schedule))
     model.train()
     with _own_random_state(model), progress.stage("training", total=schedule.steps) as advance:
@@ -115,7 +117,7 @@ def _save(resume: Resume, done: int, trained: list[nn.Parameter], *parts: Any) -
         "weights": [p.detach() for p in trained],
         "parts": [part.state_dict() for part in parts],
         "random": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+        "cuda": torch.cuda.get_rng_state() if trained[0].is_cuda else None,
     }
     half = resume.file.with_suffix(".half")
     torch.save(state, half)

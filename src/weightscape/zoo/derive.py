@@ -51,7 +51,8 @@ def quantise_model(parent: Path, folder: Path, *, bits: int = 8) -> None:
 
     def round_rows(tensor: Tensor) -> Tensor:
         scale = tensor.abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / top
-        return (tensor / scale).round() * scale
+        rounded: Tensor = (tensor / scale).round() * scale
+        return rounded
 
     _change(parent, folder, _on_matrices(round_rows))
 
@@ -118,9 +119,8 @@ def _change(
         tensors = change(_tensors(parent))
         write_checkpoint(
             whole,
-            tensors.items(),
+            tensors,
             config=config,
-            metadata={"format": "pt"},
             extra_files=beside,
         )
 
