@@ -1,1 +1,1 @@
-"""."""
+"""Which models belong together: regions of weight space, their map, and neighbours."""

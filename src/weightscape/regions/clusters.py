@@ -1,0 +1,221 @@
+"""Clusters of directions: how many there are, who is in which, and who is in none."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from weightscape.regions.poolings import Cosines
+from weightscape.registry import Registry
+
+Labels = Int64[np.ndarray, " N"]
+Clustering = Callable[[Cosines, int], Labels]
+
+clusterings: Registry[Clustering] = Registry("clustering")
+DEFAULT_CLUSTERING = "spectral"
+OUTLIER = -1
+
+LEAST_CONTRAST = 0.04  # by how much cosines inside clusters must beat those between
+NOISE_MULTIPLE = 4.0  # the best of many noisy splits looks this many errors better than none
+TWINS = 0.97  # cosine of models that are one but for rounding or a touch
+FEWEST_MODELS = 4  # fewer have too few pairs to tell a cluster from chance
+_TRIED = 48  # how many numbers of clusters are tried
+
+
+@clusterings.register("spectral")
+def spectral(cosine: Cosines, count: int) -> Labels:
+    """Cut the graph of cosines above their background by its leading eigenvectors.
+
+    Ng, Jordan and Weiss (2002); labels by pivoted QR (Damle, Minden and Ying, 2019), which needs
+    no random start.
+    """
+    return _cut(_embedding(cosine, count), count)
+
+
+@clusterings.register("average")
+def average_linkage(cosine: Cosines, count: int) -> Labels:
+    """Join the two clusters with the highest mean cosine until `count` are left."""
+    from sklearn.cluster import AgglomerativeClustering
+
+    model = AgglomerativeClustering(n_clusters=count, metric="precomputed", linkage="average")
+    labels: Labels = model.fit_predict(1.0 - cosine).astype(np.int64)
+    return labels
+
+
+def find_clusters(
+    cosine: Cosines, *, noise: float, count: int | None = None, clustering: str = DEFAULT_CLUSTERING
+) -> Labels:
+    """Label each model with its cluster, 0 and up by size, or OUTLIER.
+
+    Near-identical models (copies, casts) count once, lest they pass for a cluster of their own.
+
+    The number of clusters is the one of the largest mean silhouette (Rousseeuw, 1987) on
+    ``1 - cosine``, unless `count` gives it. One cluster where cosines inside do not beat those
+    between by more than chance: `noise` is a cosine's standard error.
+    """
+    kin = _twins(cosine)
+    first = np.unique(kin, return_index=True)[1]
+    distinct = cosine[np.ix_(first, first)]
+    labels = _cluster_distinct(distinct, noise, count, clustering)[kin]
+    return _by_size(labels)
+
+
+def _twins(cosine: Cosines) -> Labels:
+    """Number the groups of models that lie in nearly the same direction, in order."""
+    from scipy.sparse.csgraph import connected_components
+
+    groups = connected_components(cosine >= TWINS, directed=False)[1]
+    first = np.unique(groups, return_index=True)[1]
+    numbers: Labels = np.argsort(np.argsort(first))[groups].astype(np.int64)
+    return numbers
+
+
+def _cluster_distinct(cosine: Cosines, noise: float, count: int | None, clustering: str) -> Labels:
+    n = len(cosine)
+    if count is not None and n > 1:
+        return clusterings[clustering](cosine, min(count, n))
+    if n < FEWEST_MODELS:
+        return np.zeros(n, dtype=np.int64)
+    best, height = np.zeros(n, dtype=np.int64), -np.inf
+    for labels in _splits(cosine, clustering):
+        refined = _refine(cosine, labels)
+        found = mean_silhouette(cosine, refined)
+        if found > height + 1e-9:
+            best, height = refined, found
+    inside, between = contrast_parts(cosine, best)
+    if inside - between < max(LEAST_CONTRAST, NOISE_MULTIPLE * noise):
+        return np.zeros(n, dtype=np.int64)
+    return _without_strangers(cosine, best, noise)
+
+
+def _splits(cosine: Cosines, clustering: str) -> list[Labels]:
+    """Cut the models into 2, 3, ... clusters; coarser steps where there are many models."""
+    n = len(cosine)
+    most = max(2, min(n - 1, (2 * n) // 3))
+    steps = np.unique(np.round(np.geomspace(2, most, _TRIED)).astype(int))
+    counts = np.arange(2, most + 1) if most <= _TRIED else steps
+    if clustering == "spectral":
+        embedding = _embedding(cosine, int(counts[-1]))
+        return [_cut(embedding, int(count)) for count in counts]
+    cut = clusterings[clustering]
+    return [cut(cosine, int(count)) for count in counts]
+
+
+def _embedding(cosine: Cosines, width: int) -> Float64[np.ndarray, "N K"]:
+    """Give the leading eigenvectors of the normalised affinities, the first one first.
+
+    Affinity is what a cosine has above the background, taken as the lowest tenth of the pairs:
+    fine-tuning from one base gives all deltas something in common.
+    """
+    from scipy.linalg import eigh
+
+    n = len(cosine)
+    background = float(np.quantile(cosine[~np.eye(n, dtype=bool)], 0.1))
+    affinity = np.maximum(cosine - background, 0.0)
+    np.fill_diagonal(affinity, 0.0)
+    degree = affinity.sum(axis=1)
+    # a model without any affinity keeps a little to itself, and becomes its own cluster
+    lonely = degree <= 1e-12
+    affinity[lonely, lonely] = degree[lonely] = 1.0
+    scale = 1.0 / np.sqrt(degree)
+    vectors = eigh(
+        scale[:, None] * affinity * scale[None, :], subset_by_index=(max(n - width, 0), n - 1)
+    )[1]
+    return np.ascontiguousarray(vectors[:, ::-1])
+
+
+def _cut(embedding: Float64[np.ndarray, "N K"], count: int) -> Labels:
+    """Read labels off eigenvectors: the rows that span most are the clusters' corners."""
+    from scipy.linalg import qr
+
+    vectors = embedding[:, :count]
+    corners = qr(vectors.T, mode="r", pivoting=True)[1][:count]
+    left, _, right = np.linalg.svd(vectors[corners].T)
+    labels: Labels = np.abs(vectors @ (left @ right)).argmax(axis=1).astype(np.int64)
+    return labels
+
+
+def _refine(cosine: Cosines, labels: Labels, rounds: int = 10) -> Labels:
+    """Move each model to the cluster with which it has the highest mean cosine, until it rests."""
+    for _ in range(rounds):
+        towards = _mean_cosines(cosine, labels)
+        better = towards.argmax(axis=1)
+        own = towards[np.arange(len(labels)), labels]
+        # a lone model has no cosine to itself: it joins others only by outliers' rule
+        moving = np.isfinite(own) & (towards.max(axis=1) > own + 1e-12)
+        if not moving.any():
+            break
+        labels = np.unique(np.where(moving, better, labels), return_inverse=True)[1]
+    return labels
+
+
+def _mean_cosines(cosine: Cosines, labels: Labels) -> Float64[np.ndarray, "N K"]:
+    """Give each model's mean cosine with every cluster's other members; -inf with nobody."""
+    members = (labels[:, None] == np.arange(labels.max() + 1)[None, :]).astype(np.float64)
+    sums = cosine @ members - members  # without the 1 of a model with itself
+    counts = members.sum(axis=0)[None, :] - members
+    towards: Float64[np.ndarray, "N K"] = np.divide(
+        sums, counts, out=np.full_like(sums, -np.inf), where=counts > 0
+    )
+    return towards
+
+
+def mean_silhouette(cosine: Cosines, labels: Labels) -> float:
+    """Give the mean silhouette of a clustering on ``1 - cosine``; lone models count 0."""
+    if labels.max() < 1:
+        return -np.inf
+    towards = _mean_cosines(cosine, labels)
+    rows = np.arange(len(labels))
+    own = 1.0 - towards[rows, labels]
+    towards[rows, labels] = -np.inf
+    other = 1.0 - towards.max(axis=1)
+    lone = ~np.isfinite(own)
+    larger = np.maximum(np.maximum(own, other), 1e-12)
+    with np.errstate(invalid="ignore"):
+        silhouette = np.where(lone, 0.0, (other - own) / larger)
+    return float(silhouette.mean())
+
+
+def contrast_parts(cosine: Cosines, labels: Labels) -> tuple[float, float]:
+    """Give the mean cosine of pairs inside clusters and of pairs between them."""
+    pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
+    same = labels[:, None] == labels[None, :]
+    inside, between = cosine[pairs & same], cosine[pairs & ~same]
+    if not inside.size or not between.size:
+        return 0.0, 0.0
+    return float(inside.mean()), float(between.mean())
+
+
+def _without_strangers(cosine: Cosines, labels: Labels, noise: float) -> Labels:
+    """Call those outliers that are no nearer to their cluster than models of different ones are.
+
+    A lone model joins the cluster it is nearest to, if it is nearer than that.
+    """
+    n = len(labels)
+    pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
+    between = cosine[pairs & (labels[:, None] != labels[None, :])]
+    middle = float(np.median(between))
+    spread = 1.4826 * float(np.median(np.abs(between - middle)))
+    limit = middle + 3.0 * max(spread, noise)
+    towards = _mean_cosines(cosine, labels)
+    own = towards[np.arange(n), labels]
+    result = labels.copy()
+    for i in range(n):
+        if own[i] > limit:
+            continue
+        best = int(towards[i].argmax())
+        joins = np.sum(labels == best) > 1 and towards[i, best] > limit
+        result[i] = best if joins else OUTLIER
+    return result
+
+
+def _by_size(labels: Labels) -> Labels:
+    """Number clusters by size, largest first, then by first member; a cluster of one is none."""
+    result = np.full_like(labels, OUTLIER)
+    found = [label for label in np.unique(labels) if label != OUTLIER]
+    sizes = {label: int(np.sum(labels == label)) for label in found}
+    first = {label: int(np.flatnonzero(labels == label)[0]) for label in found}
+    kept = [label for label in found if sizes[label] > 1 or len(labels) == 1]
+    for new, label in enumerate(sorted(kept, key=lambda label: (-sizes[label], first[label]))):
+        result[labels == label] = new
+    return result

@@ -1,0 +1,55 @@
+"""A model's nearest models, by distance and by direction."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightscape.errors import UnknownName
+from weightscape.geometry.products import TreeGram
+from weightscape.regions.poolings import DEFAULT_POOLING, pooled_cosines
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One model as seen from another.
+
+    distance: Euclidean, over the tensors both have. relative: the same over the norm of the
+    model it is seen from. cosine: pooled, of the deltas against the base; NaN where one of the
+    two has no delta.
+    """
+
+    model: str
+    distance: float
+    relative: float
+    cosine: float
+
+
+def neighbours(
+    tree: TreeGram, base: str | None, model: str, pooling: str = DEFAULT_POOLING
+) -> list[Neighbour]:
+    """List a tree's other models from the nearest to the farthest.
+
+    Raises:
+        UnknownName: no such model, base or pooling.
+    """
+    if model not in tree.models:
+        raise UnknownName("model", model, tree.models)
+    place = tree.models.index(model)
+    cosine = pooled_cosines(tree, base, pooling)
+    squared = np.zeros(len(tree.models))
+    for gram in tree.gram:
+        norms = gram.diagonal()
+        squared += np.maximum(np.nan_to_num(norms + norms[place] - 2.0 * gram[place]), 0.0)
+    distance = np.sqrt(squared)
+    norm = float(np.sqrt(np.nansum(tree.moments.norm[:, place] ** 2)))
+    found = [
+        Neighbour(
+            name,
+            float(distance[i]),
+            float(distance[i] / norm) if norm > 0 else np.nan,
+            float(cosine[place, i]),
+        )
+        for i, name in enumerate(tree.models)
+        if i != place
+    ]
+    return sorted(found, key=lambda other: (other.distance, other.model))
