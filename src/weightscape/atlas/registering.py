@@ -13,7 +13,7 @@ from weightscape.catalog import models as model_rows
 from weightscape.catalog import skipped as skipped_rows
 from weightscape.catalog.records import Model, ModelFacts, Skipped, Stamp
 from weightscape.catalog.store import Store
-from weightscape.errors import UnsupportedFormat, WeightscapeError
+from weightscape.errors import BadInput, UnsupportedFormat, WeightscapeError
 from weightscape.io import Adapter, Found, content_hash, discover, fingerprint
 from weightscape.progress import Progress, silent
 
@@ -78,6 +78,10 @@ def _row(
     found: Found, known: Model | None, shelf: Shelf, verify: bool, progress: Progress
 ) -> Model:
     path = found.path.resolve()
+    try:
+        str(path).encode(), found.name.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{str(path)!r} is not valid UTF-8; rename the file or folder") from None
     stamp = stamp_of(path)
     facts = ModelFacts(name=found.name, wants=found.declared, run=found.run, step=found.step)
     if known is not None and known.stamp == stamp and not verify:

@@ -31,8 +31,10 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     products = subset(grams.load_tree_gram(connection, tree.id), [it.name for it in known])
     reference = candidates[_central(products, known, candidates)]
     planted = families.ensure_tree(connection, tree.family_id, reference.name, reference.id)
-    families.claim(connection, planted.id, [it.id for it in (*known, *waiting)])
-    _keep(connection, planted, products, [it.name for it in known].index(reference.name))
+    # a tree that had this reference before is found again, with its models' old places in it
+    held = families.claim(connection, planted.id, [it.id for it in (*known, *waiting)])
+    places = [held[it.id] for it in known]
+    _keep(connection, planted, products, places, [it.id for it in known].index(reference.id))
     return planted
 
 
@@ -51,22 +53,26 @@ def _central(products: TreeGram, known: list[Model], candidates: list[Model]) ->
     return int(np.argmin([distances[place[it.id]].sum() for it in candidates]))
 
 
-def _keep(connection: Connection, tree: Tree, products: TreeGram, reference: int) -> None:
+def _keep(
+    connection: Connection, tree: Tree, products: TreeGram, places: list[int], reference: int
+) -> None:
     moments = products.moments
     axis = {it.name: it.id for it in families.tensors_of(connection, tree.family_id)}
     for row, tensor in enumerate(products.tensors):
         gram = rebased(products.gram[row], reference)
         statistics = {
             position: TensorStatistics(
-                content_hash=moments.hashes[row][position],
-                norm=float(moments.norm[row, position]),
-                kurtosis=float(moments.kurtosis[row, position]),
-                peak=float(moments.peak[row, position]),
+                content_hash=moments.hashes[row][column],
+                norm=float(moments.norm[row, column]),
+                kurtosis=float(moments.kurtosis[row, column]),
+                peak=float(moments.peak[row, column]),
                 # the share equal to the new reference was never counted
-                nonfinite=int(moments.nonfinite[row, position]),
+                nonfinite=int(moments.nonfinite[row, column]),
             )
-            for position in range(len(products.models))
-            if moments.hashes[row][position]
+            for column, position in enumerate(places)
+            if moments.hashes[row][column]
         }
-        rows = {p: np.ascontiguousarray(gram[p, : p + 1]) for p in range(len(products.models))}
+        spread = np.full((len(places), max(places) + 1), np.nan)
+        spread[:, places] = gram
+        rows = {p: spread[column, : p + 1].copy() for column, p in enumerate(places)}
         grams.append_rows(connection, tree.id, axis[tensor], rows, statistics)
