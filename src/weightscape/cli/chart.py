@@ -40,7 +40,7 @@ def chart(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console
-    from weightscape.cli.charting import chart_into, print_chart
+    from weightscape.cli.charting import chart_into, print_chart, show_page
 
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
@@ -59,10 +59,8 @@ def chart(
     if json:
         console.answer(answer)
     else:
-        print_chart(answer, atlas)
+        print_chart(answer)
     if open_page:
-        import webbrowser
-
-        webbrowser.open(Path(answer.page).as_uri())
+        show_page(answer)
     if answer.skipped:
         raise typer.Exit(3)

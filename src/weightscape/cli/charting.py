@@ -82,7 +82,7 @@ def nothing_found(paths: Sequence[Path], skipped: Sequence[object]) -> str:
     )
 
 
-def print_chart(answer: ChartAnswer, atlas: Path) -> None:
+def print_chart(answer: ChartAnswer) -> None:
     """Print the summary: forest, regions, undecided and skipped models, the page."""
     out, err = console.out(), console.err()
     out.print(summary.headline(answer), style="bold")
@@ -95,3 +95,16 @@ def print_chart(answer: ChartAnswer, atlas: Path) -> None:
     summary.print_reading(err, answer)
     summary.print_skipped(err, answer.skipped)
     out.print(f"page: {answer.page}", markup=False, soft_wrap=True)
+
+
+def show_page(answer: ChartAnswer) -> None:
+    """Open the page in a browser, where there is a screen to show one on."""
+    import os
+    import webbrowser
+
+    # a text browser would take the terminal over
+    screen = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if screen:
+        webbrowser.open(Path(answer.page).as_uri())

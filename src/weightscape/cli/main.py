@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 # One file a verb, in the order of `--help`: the main job first, then the catalog.
-VERBS = ("chart", "tree", "map", "near", "add", "list", "show", "remove")
+VERBS = ("chart", "demo", "zoo", "tree", "map", "near", "add", "list", "show", "remove")
 
 
 def _version(wanted: bool) -> None:
