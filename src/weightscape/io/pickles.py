@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from weightscape.errors import (
-    BadCheckpoint,
-    UnsafeCheckpoint,
-    UnsupportedFormat,
-    WeightscapeError,
-)
+from weightscape.errors import BadCheckpoint, WeightscapeError
+from weightscape.io.pickle_values import DICTS, Global, Opaque, call, storage
 
 PICKLE_LIMIT = 64 << 20
 """Bytes of the object pickle; a state dict needs about 150 a tensor."""
@@ -27,103 +21,6 @@ PICKLE_LIMIT = 64 << 20
 OPCODE_LIMIT = 5_000_000
 """About 30 a tensor; this many take some seconds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """The name of something importable; never imported."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Opaque:
-    """An object of a class that is not ours to know."""
-
-    kind: Global
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Storage:
-    """A reference to a file in the archive. dtype: None for untyped bytes."""
-
-    key: str
-    dtype: torch.dtype | None
-    numel: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rebuilt:
-    """A tensor as its arguments say; nothing of it is checked yet."""
-
-    storage: Storage
-    dtype: torch.dtype
-    offset: Any
-    shape: Any
-    stride: Any
-
-
-_STORAGES: dict[str, torch.dtype | None] = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
-    "UntypedStorage": None,
-}
-
-# Calls that make plain values when a pickle is loaded by Python; here they make an Opaque (or a
-# plain container), and their arguments are thrown away.
-_HARMLESS = frozenset(
-    {
-        "_codecs.encode",
-        "argparse.Namespace",
-        "collections.Counter",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "collections.deque",
-        "copyreg._reconstructor",
-        "copy_reg._reconstructor",
-        "datetime.date",
-        "datetime.datetime",
-        "datetime.timedelta",
-        "datetime.timezone",
-        "decimal.Decimal",
-        "fractions.Fraction",
-        "numpy.core.multiarray._reconstruct",
-        "numpy.core.multiarray.scalar",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
-        "numpy._core.numeric._frombuffer",
-        "numpy.core.numeric._frombuffer",
-        "numpy.dtype",
-        "pathlib.Path",
-        "pathlib.PosixPath",
-        "pathlib.PurePosixPath",
-        "pathlib.PureWindowsPath",
-        "pathlib.WindowsPath",
-        "torch.Size",
-        "torch.device",
-        "torch.serialization._get_layout",
-        "uuid.UUID",
-        *(
-            f"{module}.{name}"
-            for module in ("builtins", "__builtin__")
-            for name in "bool bytearray bytes complex dict float frozenset int list object range "
-            "set slice str tuple".split()
-        ),
-    }
-)
-_DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
 _MARK = object()
 
 
@@ -179,25 +76,6 @@ class _Machine:
         items.reverse()
         return items
 
-    def call(self, target: Any, args: Any) -> Any:
-        if not isinstance(target, Global) or not isinstance(args, tuple):
-            raise ValueError("a call of something that has no name")
-        name = str(target)
-        if name in _DICTS:
-            return _dict_of(args[0]) if name == "collections.OrderedDict" and args else {}
-        if name in _HARMLESS:
-            # a str in a protocol-2 pickle of bytes, a set, a path: nobody asks for its value
-            kind = args[0] if name.endswith("_reconstructor") and args else target
-            return Opaque(kind if isinstance(kind, Global) else target)
-        rebuild = _REBUILDS.get(name)
-        if rebuild is not None:
-            return rebuild(self, args)
-        raise UnsafeCheckpoint(
-            f"its pickle calls {name[:200]!r} when loaded; nothing was run. "
-            "If you trust it, load it yourself and save its state dict as safetensors",
-            file=self.file,
-        )
-
     def build(self) -> None:
         self.pop()  # the state of an object that is opaque, or attributes of a dict
 
@@ -208,75 +86,6 @@ class _Machine:
             # a nested tuple as key would be hashed recursively: a cheap bomb
             if isinstance(key, str | int | float | bytes | None):
                 target[key] = value
-
-
-def _dict_of(items: Any) -> dict[Any, Any]:
-    """Make the dict of OrderedDict's first argument: a list of pairs, in old pickles."""
-    pairs = [pair for pair in items if isinstance(pair, tuple | list) and len(pair) == 2]
-    return {key: value for key, value in pairs if isinstance(key, str)}
-
-
-def _storage(machine: _Machine, reference: Any) -> Storage:
-    if not isinstance(reference, tuple) or len(reference) < 5 or reference[0] != "storage":
-        raise ValueError("a persistent reference that is no storage")
-    _, kind, key, _, numel = reference[:5]
-    if not isinstance(kind, Global) or kind.name not in _STORAGES:
-        raise UnsupportedFormat(
-            f"{machine.file}: storage {key!r:.40} of type {kind!s:.80} is not read; "
-            "save the model as safetensors"
-        )
-    if not isinstance(key, str) or type(numel) is not int:
-        raise ValueError("a storage without a key or size")
-    return Storage(key, _STORAGES[kind.name], numel)
-
-
-def _tensor_v2(machine: _Machine, args: tuple[Any, ...]) -> Rebuilt:
-    storage, offset, shape, stride = args[:4]
-    if not isinstance(storage, Storage) or storage.dtype is None:
-        raise ValueError("a tensor without a typed storage")
-    return Rebuilt(storage, storage.dtype, offset, shape, stride)
-
-
-def _tensor_v3(machine: _Machine, args: tuple[Any, ...]) -> Rebuilt:
-    storage, offset, shape, stride, _, _, dtype = args[:7]
-    known = getattr(torch, dtype.name, None) if dtype.module == "torch" else None
-    if not isinstance(storage, Storage) or not isinstance(known, torch.dtype):
-        raise ValueError("a tensor without a storage or dtype")
-    return Rebuilt(storage, known, offset, shape, stride)
-
-
-def _parameter(machine: _Machine, args: tuple[Any, ...]) -> Any:
-    return args[0]
-
-
-def _from_type(machine: _Machine, args: tuple[Any, ...]) -> Any:
-    if args[0] == Global("torch._tensor", "_rebuild_from_type_v2"):
-        raise ValueError("a tensor rebuilt inside itself")
-    return machine.call(args[0], args[2])  # (rebuild, subclass, its arguments, state)
-
-
-def _unsupported(machine: _Machine, args: tuple[Any, ...]) -> Any:
-    raise UnsupportedFormat(
-        f"{machine.file}: it holds sparse, quantised or device-less tensors, which are not read; "
-        "save it with dense tensors"
-    )
-
-
-_REBUILDS: dict[str, Callable[[_Machine, tuple[Any, ...]], Any]] = {
-    "torch._utils._rebuild_tensor": _tensor_v2,
-    "torch._utils._rebuild_tensor_v2": _tensor_v2,
-    "torch._utils._rebuild_tensor_v3": _tensor_v3,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch._tensor._rebuild_from_type_v2": _from_type,
-    "torch._utils._rebuild_sparse_tensor": _unsupported,
-    "torch._utils._rebuild_sparse_csr_tensor": _unsupported,
-    "torch._utils._rebuild_nested_tensor": _unsupported,
-    "torch._utils._rebuild_qtensor": _unsupported,
-    "torch._utils._rebuild_meta_tensor_no_storage": _unsupported,
-    "torch._utils._rebuild_device_tensor_from_numpy": _unsupported,
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _unsupported,
-}
 
 
 def _push(machine: _Machine, arg: Any) -> None:
@@ -368,7 +177,7 @@ def _dict(machine: _Machine, arg: Any) -> None:
 
 def _reduce(machine: _Machine, arg: Any) -> None:
     args, target = machine.pop(), machine.pop()
-    machine.stack.append(machine.call(target, args))
+    machine.stack.append(call(target, args, machine.file))
 
 
 def _new_object(machine: _Machine, extra: int) -> None:
@@ -377,18 +186,18 @@ def _new_object(machine: _Machine, extra: int) -> None:
     kind = machine.pop()
     if not isinstance(kind, Global):
         raise ValueError("an object without a class")
-    machine.stack.append({} if str(kind) in _DICTS else Opaque(kind))
+    machine.stack.append({} if str(kind) in DICTS else Opaque(kind))
 
 
 def _instance(machine: _Machine, arg: Any) -> None:
     args = tuple(machine.pop_mark())
     module, _, name = str(arg).partition(" ")
-    machine.stack.append(machine.call(Global(module, name), args))
+    machine.stack.append(call(Global(module, name), args, machine.file))
 
 
 def _object(machine: _Machine, arg: Any) -> None:
     target, *args = machine.pop_mark()
-    machine.stack.append(machine.call(target, tuple(args)))
+    machine.stack.append(call(target, tuple(args), machine.file))
 
 
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
@@ -433,5 +242,5 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BUILD": lambda machine, arg: machine.build(),
     "INST": _instance,
     "OBJ": _object,
-    "BINPERSID": lambda machine, arg: machine.stack.append(_storage(machine, machine.pop())),
+    "BINPERSID": lambda machine, arg: machine.stack.append(storage(machine.pop(), machine.file)),
 }

@@ -73,11 +73,21 @@ def is_count(value: object) -> bool:
 
 
 def clip(value: object, limit: int = 80) -> str:
-    """Show an untrusted value in an error: its repr, cut short."""
-    if isinstance(value, list | tuple | dict) and len(value) > 8:
-        return f"a {type(value).__name__} of {len(value):,} items"
+    """Show an untrusted value in an error, cut short.
+
+    Nested values are only counted: they may refer to one another so often that their text would
+    never end.
+    """
+    if isinstance(value, dict | list | tuple):
+        plain = not isinstance(value, dict) and all(
+            isinstance(item, str | int | float | None) for item in value[:8]
+        )
+        if not plain or len(value) > 8:
+            return f"a {type(value).__name__} of {len(value):,} items"
+    if isinstance(value, str | bytes):
+        value = value[:limit]
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+    except ValueError:  # a number of too many digits
         return f"a {type(value).__name__}"
     return text if len(text) <= limit else text[:limit] + "..."

@@ -12,7 +12,8 @@ from typing import Any
 
 from weightscape.errors import BadCheckpoint, UnsupportedFormat
 from weightscape.io.dtypes import STORED_NAMES
-from weightscape.io.pickles import PICKLE_LIMIT, Opaque, Rebuilt, read_pickle
+from weightscape.io.pickle_values import Opaque, Rebuilt
+from weightscape.io.pickles import PICKLE_LIMIT, read_pickle
 from weightscape.io.source import Source
 from weightscape.io.tensors import MAX_DIMS, TensorInfo, check_name, check_shape, clip, is_count
 from weightscape.io.zip_directory import Entry, read_directory
@@ -201,11 +202,6 @@ def _tensor(
     def bad(problem: str) -> BadCheckpoint:
         return BadCheckpoint(problem, file=source.name, tensor=name)
 
-    if rebuilt.dtype not in STORED_NAMES:
-        raise UnsupportedFormat(
-            f"{source.name}, tensor {name!r}: elements of {rebuilt.dtype} are not read; "
-            "convert the model to float32"
-        )
     shape = check_shape(rebuilt.shape, source.name, name)
     stride, offset, key = rebuilt.stride, rebuilt.offset, rebuilt.storage.key
     if not isinstance(stride, tuple) or len(stride) != len(shape) or not all(map(is_count, stride)):
