@@ -10,7 +10,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("add")(add)
+    app.command("add", short_help="Put checkpoints into the atlas, without summary or page.")(add)
 
 
 def add(

@@ -7,7 +7,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("list")(list_models)
+    app.command("list", short_help="The models of the atlas.")(list_models)
 
 
 def list_models(

@@ -34,8 +34,9 @@ def weightscape(
 ) -> None:
     """Chart the landscape of model weights: which model came from which, and which belong together.
 
-    Start with:  weightscape chart DIR      a folder of checkpoints
-    or with:     weightscape demo           a small zoo, made and charted
+    \b
+    Example:  weightscape chart DIR     a folder of checkpoints
+              weightscape demo          a small zoo, made and charted
     """
 
 

@@ -9,7 +9,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("map")(map_regions)
+    app.command("map", short_help="Which models belong together.")(map_regions)
 
 
 def map_regions(

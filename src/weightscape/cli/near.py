@@ -9,7 +9,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("near")(near)
+    app.command("near", short_help="A model's neighbours in weight space.")(near)
 
 
 def near(

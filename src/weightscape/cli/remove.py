@@ -9,7 +9,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("remove")(remove)
+    app.command("remove", short_help="Take models out of the atlas (not their files).")(remove)
 
 
 def remove(

@@ -9,7 +9,7 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("show")(show)
+    app.command("show", short_help="All that is known of one model.")(show)
 
 
 def show(

@@ -18,7 +18,7 @@ class Format(enum.StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("tree")(tree)
+    app.command("tree", short_help="Which model was made from which.")(tree)
 
 
 def tree(
