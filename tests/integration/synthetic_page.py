@@ -190,7 +190,8 @@ def _models(
     assert callable(named)
     filled = np.nan_to_num(cosines)
     values, vectors = np.linalg.eigh(filled)
-    points = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
+    scaled = vectors * np.sqrt(np.maximum(values, 0))
+    points = np.hstack([np.zeros((len(names), 2)), scaled])[:, -2:]
     kind = {edge.child: edge.kind for edge in tree.edges}
     models = []
     for place, name in enumerate(names):
