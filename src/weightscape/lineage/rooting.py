@@ -138,10 +138,12 @@ def shortfall(contained: Float64[np.ndarray, "T P"]) -> Float64[np.ndarray, " P"
 
     The lower quartile over tensors: a descendant has the delta whole in (nearly) every tensor.
     """
-    known = np.isfinite(contained).any(axis=0)
-    lost = np.zeros(contained.shape[1])
-    lost[known] = 1.0 - np.nanquantile(contained[:, known], 0.25, axis=0)
-    return np.maximum(lost, 0.0)
+    ordered = np.sort(contained, axis=0)  # NaN last
+    known = np.isfinite(contained).sum(axis=0)
+    place = np.maximum(known - 1, 0) // 4
+    quartile = np.take_along_axis(ordered, place[None], axis=0)[0]
+    lost: Float64[np.ndarray, " P"] = np.where(known > 0, np.maximum(1.0 - quartile, 0.0), 0.0)
+    return lost
 
 
 def growth_votes(kinship: Kinship, elder: Parents, younger: Parents) -> Float64[np.ndarray, " P"]:
