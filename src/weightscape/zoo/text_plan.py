@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from weightscape.catalog.records import EdgeKind
 from weightscape.errors import BadInput, UnknownName
@@ -72,12 +72,13 @@ PRESETS: Mapping[str, TextZoo] = MappingProxyType(
 )
 
 
-def text_preset(name: str) -> TextZoo:
-    """Look up a preset; raises UnknownName."""
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise UnknownName("zoo preset", name, PRESETS) from None
+def text_zoo(preset: str = "full", **changes: Any) -> TextZoo:
+    """Give a preset with the changes that are not None; raises UnknownName for the preset."""
+    if preset not in PRESETS:
+        raise UnknownName("zoo preset", preset, PRESETS)
+    given = {name: value for name, value in changes.items() if value is not None}
+    zoo = replace(PRESETS[preset], **given)
+    return replace(zoo, tasks=tuple(zoo.tasks))
 
 
 def plan_text_zoo(zoo: TextZoo) -> list[TextModel]:
@@ -136,7 +137,7 @@ def _low_rank(zoo: TextZoo, name: str, task: str, *, merge: bool) -> TextModel:
     full = _trained(zoo, name, task)
     assert full.training is not None
     # factors start at zero and need larger steps than the weights themselves
-    training = replace(full.training, method="lora", merge=merge, freeze=(), lr=10 * zoo.lr)
+    training = replace(full.training, method="lora", merge=merge, freeze=(), lr=20 * zoo.lr)
     # an adapter is of no use to anybody unless it names its base
     return replace(full, kind="lora", training=training, declared=zoo.declare or not merge)
 

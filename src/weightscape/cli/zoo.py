@@ -1,0 +1,154 @@
+"""`weightscape zoo KIND DIR`: make a sample population whose truth is known."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weightscape.cli import options
+
+if TYPE_CHECKING:
+    from weightscape.zoo.truth import Truth
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to fill.")]
+Declare = Annotated[
+    bool, typer.Option("--declare", help="Let models name their parents in provenance.json.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb and its kinds."""
+    zoo = typer.Typer(
+        name="zoo",
+        help="Make a sample population with its truth (truth.json).\n\n"
+        "Example:  weightscape zoo digits ./zoo",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    zoo.command("text")(text)
+    zoo.command("digits")(digits)
+    app.add_typer(zoo)
+
+
+def text(
+    folder: Folder,
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="full, demo or small.")
+    ] = "full",
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", metavar="A,B,...", help="Names of text tasks.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Fine-tunes of the base a task.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=2, help="Training steps a model.")
+    ] = None,
+    freeze_embeddings: Annotated[
+        bool | None,
+        typer.Option("--freeze-embeddings/--train-embeddings", help="Leave the embeddings alone."),
+    ] = None,
+    small: Annotated[bool, typer.Option("--small", help="Short for --preset small.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes, of one thread each.")
+    ] = 2,
+    declare: Declare = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fine-tune a real base model on real text tasks, several seeds each, and special models.
+
+    Example:  weightscape zoo text ./zoo --small
+
+    Stopped and started again, it goes on where it was; started twice, the two share the work.
+    """
+    from weightscape.cli import console
+    from weightscape.zoo.text import estimate, make_text_zoo
+
+    preset = "small" if small else preset
+    changes = {
+        "tasks": tuple(name.strip() for name in tasks.split(",")) if tasks else None,
+        "seeds": seeds,
+        "steps": steps,
+        "freeze_embeddings": freeze_embeddings,
+        "declare": declare,
+        "seed": seed,
+    }
+    with console.progress(quiet or json) as progress:
+        progress.note(estimate(preset, workers=workers, **changes).sentence())
+        truth = make_text_zoo(folder, preset=preset, workers=workers, progress=progress, **changes)
+    _answer(truth, folder, json)
+
+
+def digits(
+    folder: Folder,
+    models: Annotated[
+        int, typer.Option("--models", min=2, help="Fine-tuned models, beside bases and specials.")
+    ] = 24,
+    shape: Annotated[
+        str,
+        typer.Option("--shape", metavar="NAME", help="star, chain, balanced, lopsided or random."),
+    ] = "star",
+    tasks: Annotated[int, typer.Option("--tasks", min=2, help="Different tasks.")] = 4,
+    roots: Annotated[int, typer.Option("--roots", min=1, help="Unrelated bases.")] = 1,
+    specials: Annotated[
+        bool, typer.Option("--specials/--no-specials", help="Copies, casts, LoRA, merges, ...")
+    ] = True,
+    missing_base: Annotated[
+        bool, typer.Option("--missing-base", help="Leave the bases out of the folder.")
+    ] = False,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", min=0, help="Of AdamW; 1 and above is strong.")
+    ] = 0.01,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Training steps a model.")] = 60,
+    declare: Declare = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a tiny vision transformer on handwritten digits and fine-tune a tree of models from it.
+
+    Example:  weightscape zoo digits ./zoo --shape balanced --models 20
+    """
+    from weightscape.cli import console
+    from weightscape.zoo.digits import make_digits_zoo
+
+    with console.progress(quiet or json) as progress:
+        truth = make_digits_zoo(
+            folder,
+            shape=shape,
+            models=models,
+            seed=seed,
+            tasks=tasks,
+            roots=roots,
+            specials=specials,
+            missing_base=missing_base,
+            weight_decay=weight_decay,
+            steps=steps,
+            declare=declare,
+            progress=progress,
+        )
+    _answer(truth, folder, json)
+
+
+def _answer(truth: "Truth", folder: Path, json: bool) -> None:
+    """Print the truth, or a table of it with models in the order they were made."""
+    from weightscape.cli import console
+
+    if json:
+        console.answer(truth)
+        return
+    rows = [
+        (
+            name,
+            model.kind or "root",
+            ", ".join(model.parents),
+            model.task or "",
+            f"{model.scores['accuracy']:.3f}" if "accuracy" in model.scores else "",
+        )
+        for name, model in truth.models.items()
+    ]
+    columns = ("model", "kind", "made from", "task", "accuracy")
+    console.out().print(console.table(columns, rows, right="accuracy"))
+    console.note(f"{len(rows)} models in {folder}; their truth is in {folder / 'truth.json'}")
