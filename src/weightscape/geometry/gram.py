@@ -11,50 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
 
 import numpy as np
-import torch
 import xxhash
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float64, Int64
 from threadpoolctl import threadpool_limits
 
 from weightscape.errors import BadInput
+from weightscape.geometry.piece import Member, Part, Piece, work_piece
 from weightscape.progress import Progress, silent
 
 # A piece is the unit of work of a thread and of hashing (so the hash depends on it: fixed).
 PIECE = 1 << 22
 # The deltas of one block, all models together, should stay in the last-level cache.
-CACHE_BYTES = 4 << 20
-LARGEST_BLOCK = 1 << 16
+CACHE_BYTES = 16 << 20
+LARGEST_BLOCK = 1 << 15
 SMALLEST_BLOCK = 1 << 10
 DEFAULT_MEMORY = 2 << 30
-
-
-class Reader(Protocol):
-    """What the pass needs of a checkpoint: a flat range of one stored tensor."""
-
-    def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Return elements start..stop of the flattened tensor, in its stored dtype."""
-        ...
-
-    def release(self, name: str) -> None:
-        """Let go of the memory that reading the tensor took."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One model as the pass reads it: a reader, and its name for each family tensor it has.
-
-    For an adapter whose base is known, `onto` is that base: the model is base + product. Without
-    it the product itself is the model (charted against the absent base, which is zero there).
-    """
-
-    name: str
-    reader: Reader
-    stored: Mapping[str, str]
-    onto: "Member | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +90,16 @@ def gram_pass(
         threadpool_limits(limits=1),
         ThreadPoolExecutor(workers, thread_name_prefix="gram") as pool,
     ):
-        parts: dict[str, list[_Part | None]] = {
+        parts: dict[str, list[Part | None]] = {
             name: [None] * _piece_count(shape) for name, shape in shapes.items()
         }
         todo = iter(pieces)
-        running: dict[Future[_Part], _Piece] = {}
+        running: dict[Future[Part], Piece] = {}
         try:
             while True:
                 # a short queue: the caller may stop the pass (Ctrl-C) without a long wait
                 while len(running) < 2 * workers and (piece := next(todo, None)):
-                    job = pool.submit(_piece, piece, members, reference, chosen, block)
+                    job = pool.submit(work_piece, piece, members, reference, chosen, block)
                     running[job] = piece
                 if not running:
                     return
@@ -171,36 +144,11 @@ def block_length(models: int, memory: int) -> int:
     return int(min(LARGEST_BLOCK, wish, room))
 
 
-# --- one piece ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    tensor: str
-    number: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Sums over one piece; `sums` holds, for each fresh model, the powers 1 to 4 and the rest."""
-
-    rows: Float64[np.ndarray, "K N"]
-    sums: Float64[np.ndarray, "K 4"]
-    peak: Float64[np.ndarray, " K"]
-    equal: Int64[np.ndarray, " K"]
-    nonfinite: Int64[np.ndarray, " K"]
-    has: tuple[bool, ...]
-    digests: tuple[bytes, ...]
-    bytes_read: int
-
-
-def _pieces(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[_Piece]:
+def _pieces(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Piece]:
     for name, shape in shapes.items():
         count = prod(shape)
         for number in range(_piece_count(shape)):
-            yield _Piece(name, number, number * PIECE, min(count, (number + 1) * PIECE))
+            yield Piece(name, number, number * PIECE, min(count, (number + 1) * PIECE))
 
 
 def _piece_count(shape: tuple[int, ...]) -> int:
@@ -222,184 +170,7 @@ def _release(members: Sequence[Member], tensor: str) -> None:
             member.reader.release(member.stored[tensor])
 
 
-def _piece(
-    piece: _Piece,
-    members: Sequence[Member],
-    reference: Member | None,
-    fresh: Sequence[int],
-    block: int,
-) -> _Part:
-    """Work through one piece of one tensor, block by block, in buffers that are used again."""
-    count, block = len(members), min(block, piece.stop - piece.start)
-    # rows of absent models stay zero here; their products become NaN at the end
-    delta = np.zeros((count, block), np.float32)
-    squares = np.empty(block, np.float32)
-    same = np.empty(block, np.bool_)
-    product = np.empty((len(fresh), count), np.float32)
-    views = [_View(member, piece, block) for member in members]
-    origin = _View(reference, piece, block) if reference is not None else None
-    rank = {index: k for k, index in enumerate(fresh)}
-    everything = list(fresh) == list(range(count))
-    tally = _Tally(len(fresh))
-    rows = np.zeros((len(fresh), count))
-    for start in range(piece.start, piece.stop, block):
-        stop = min(start + block, piece.stop)
-        width = stop - start
-        deltas = delta[:, :width]
-        base = origin.read(start, stop) if origin is not None else None
-        for index, view in enumerate(views):
-            if not view.present:
-                continue
-            values = view.read(start, stop)
-            if base is None:
-                np.copyto(deltas[index], values)
-            elif view.onto is not None and origin is not None and view.onto.reads_as(origin):
-                # base + product - base would round the product to the base's last bit
-                np.copyto(deltas[index], view.product)
-            else:
-                np.subtract(values, base, out=deltas[index])
-            if index in rank:
-                tally.add(rank[index], values, base, squares[:width], same[:width])
-        with np.errstate(all="ignore"):
-            np.matmul(deltas if everything else deltas[fresh], deltas.T, out=product)
-        rows += product
-    absent = [index for index, view in enumerate(views) if not view.present]
-    rows[:, absent] = np.nan
-    digests = []
-    for k, index in enumerate(fresh):
-        if not views[index].present:
-            rows[k] = np.nan
-        digests.append(views[index].digest())
-    has = tuple(views[index].present for index in fresh)
-    read = sum(view.bytes_read for view in views)
-    return _Part(
-        rows, tally.sums, tally.peak, tally.equal, tally.nonfinite, has, tuple(digests), read
-    )
-
-
-class _View:
-    """One member's side of a piece: float32 values a block at a time, and the raw bytes' hash."""
-
-    def __init__(self, member: Member, piece: _Piece, block: int) -> None:
-        self.onto: _View | None = None
-        self.product: Float32[np.ndarray, " E"] = np.empty(0, np.float32)
-        self.present = False
-        self.bytes_read = 0
-        self._member = member
-        self._piece = piece
-        self._raw: torch.Tensor | None = None
-        self._ready: Float32[np.ndarray, " P"] | None = None
-        self._buffer: Float32[np.ndarray, " E"] = np.empty(0, np.float32)
-        name = member.stored.get(piece.tensor)
-        if member.onto is not None:
-            self.onto = _View(member.onto, piece, block)
-            self.present = self.onto.present
-            self._adapts = name is not None
-            self._buffer = np.empty(block, np.float32)
-            self.product = np.zeros(block, np.float32)
-        elif name is not None:
-            self.present = True
-            self._raw = member.reader.flat(name, piece.start, piece.stop)
-            self.bytes_read = self._raw.numel() * self._raw.element_size()
-            if self._raw.dtype == torch.float32:
-                self._ready = self._raw.numpy()
-            else:
-                self._buffer = np.empty(block, np.float32)
-
-    def read(self, start: int, stop: int) -> Float32[np.ndarray, " E"]:
-        """Return a block as float32; valid until the next read."""
-        low, high = start - self._piece.start, stop - self._piece.start
-        if self._ready is not None:
-            return self._ready[low:high]
-        out = self._buffer[: stop - start]
-        if self.onto is not None:
-            self.product = self.product[: stop - start]
-            if self._adapts:
-                stored = self._member.stored[self._piece.tensor]
-                np.copyto(self.product, self._member.reader.flat(stored, start, stop).numpy())
-            np.add(self.onto.read(start, stop), self.product, out=out)
-        elif self._raw is not None:
-            torch.from_numpy(out).copy_(self._raw[low:high])
-        return out
-
-    def reads_as(self, other: "_View") -> bool:
-        """Tell whether two views are of the very same stored tensor."""
-        return self._member is other._member or (
-            self._member.reader is other._member.reader and self._member.onto is other._member.onto
-        )
-
-    def digest(self) -> bytes:
-        """Hash the piece's stored bytes; an adapted tensor by its base's and its own values."""
-        if not self.present:
-            return b""
-        if self.onto is not None:
-            inner = self.onto.digest()
-            if not self._adapts:
-                return inner
-            stored = self._member.stored[self._piece.tensor]
-            values = self._member.reader.flat(stored, self._piece.start, self._piece.stop)
-            return xxhash.xxh3_128(inner + values.numpy().tobytes()).digest()
-        assert self._raw is not None
-        raw = self._raw.contiguous().view(torch.uint8).numpy()
-        # the dtype goes in: zeros of any type are the same bytes
-        return xxhash.xxh3_128(memoryview(raw), seed=hash_seed(self._raw.dtype)).digest()
-
-
-def hash_seed(dtype: torch.dtype) -> int:
-    """Give each dtype its own seed, the same in every process."""
-    return xxhash.xxh32_intdigest(str(dtype).encode())
-
-
-class _Tally:
-    """Moments of the fresh models' raw values, summed over blocks in float64."""
-
-    def __init__(self, fresh: int) -> None:
-        self.sums: Float64[np.ndarray, "K 4"] = np.zeros((fresh, 4))
-        self.peak: Float64[np.ndarray, " K"] = np.zeros(fresh)
-        self.equal: Int64[np.ndarray, " K"] = np.zeros(fresh, np.int64)
-        self.nonfinite: Int64[np.ndarray, " K"] = np.zeros(fresh, np.int64)
-
-    def add(
-        self,
-        k: int,
-        values: Float32[np.ndarray, " E"],
-        base: Float32[np.ndarray, " E"] | None,
-        squares: Float32[np.ndarray, " E"],
-        same: np.ndarray,
-    ) -> None:
-        with np.errstate(all="ignore"):
-            np.multiply(values, values, out=squares)
-            fourth = float(np.dot(squares, squares))
-            if np.isfinite(fourth):
-                powers: tuple[float, ...] = (
-                    float(values.sum()),
-                    float(squares.sum()),
-                    float(np.dot(values, squares)),
-                    fourth,
-                )
-                peak = float(np.sqrt(squares.max()))
-            else:
-                powers, peak = self._carefully(k, values)
-        self.sums[k] += powers
-        self.peak[k] = max(self.peak[k], peak)
-        if base is not None:
-            np.equal(values, base, out=same)
-            self.equal[k] += np.count_nonzero(same)
-
-    def _carefully(
-        self, k: int, values: Float32[np.ndarray, " E"]
-    ) -> tuple[tuple[float, ...], float]:
-        """Sum a block that holds NaN, infinities or values whose fourth power overflows."""
-        finite = values[np.isfinite(values)].astype(np.float64)
-        self.nonfinite[k] += values.size - finite.size
-        powers = tuple(float((finite**p).sum()) for p in (1, 2, 3, 4))
-        return powers, float(np.abs(finite).max(initial=0.0))
-
-
-# --- a whole tensor ----------------------------------------------------------------------------
-
-
-def _combine(tensor: str, parts: Sequence[_Part], count: int) -> TensorProducts:
+def _combine(tensor: str, parts: Sequence[Part], count: int) -> TensorProducts:
     rows = np.sum([part.rows for part in parts], axis=0)
     sums = np.sum([part.sums for part in parts], axis=0)
     nonfinite = np.sum([part.nonfinite for part in parts], axis=0)

@@ -1,0 +1,46 @@
+"""What every bench does with its result: one JSON file, one table, the command that made it."""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def keep(name: str, result: dict[str, Any]) -> Path:
+    """Write a result to bench/results/NAME.json, with the command and the machine."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    command = " ".join(["python", str(Path(sys.argv[0])), *sys.argv[1:]])
+    machine = {
+        "processors": os.cpu_count(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "load_at_end": [round(it, 2) for it in os.getloadavg()],
+    }
+    whole = {"command": command, "machine": machine, "made": time.strftime("%Y-%m-%d"), **result}
+    path.write_text(json.dumps(whole, indent=1) + "\n")
+    return path
+
+
+def seconds(run: Callable[[], object], times: int) -> list[float]:
+    """Time a function several times."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table that can be pasted into a page."""
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
