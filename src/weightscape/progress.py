@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Advance = Callable[[float], None]
 """Call with the amount done since the last call, in the stage's unit."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What a long function tells about itself.
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -43,6 +43,7 @@ BUFFERS = re.compile(
 FAMILY_OVERLAP = 0.9
 
 
+@runtime_checkable
 class TensorShape(Protocol):
     """The part of a tensor's header entry that alignment looks at."""
 
