@@ -53,11 +53,11 @@ function tipLines(model) {
   const line = (...parts) => el("div", {}, ...parts);
   const [edge] = model.edges;
   return [
-    el("b", { class: "name" }, model.name),
+    el("b", { class: "name" }, clip(model.name, 72)),
     model.task && line(model.task),
-    edge ? line(kindWords(edge[1]) + " ", refName(edge[0])) : line("root"),
+    edge ? line(kindWords(edge[1]) + " ", el("span", { class: "name" }, clip(refName(edge[0]), 72))) : line("root"),
     edge && edge[4] !== null && line("distance " + short(edge[4])),
-    line(model.region === null ? "in no region" : "region " + regionTitle(model.region)),
+    line(model.region === null ? "in no region" : "region " + clip(regionTitle(model.region), 72)),
     model.gone && line("its files are gone"),
   ];
 }

@@ -1,6 +1,7 @@
 // The forest as an outline: one row a model, parents above children, edges drawn by their kind.
 const ROW = 26;
 const SIBLINGS = 8; // in big forests long rows of siblings are folded to this many
+const FOUND = 100; // of what a search has found, more is shown
 const BIG = 120;
 const forest = { folded: new Set(), shown: new Map(), rows: [], at: 0 };
 
@@ -20,7 +21,7 @@ function forestRows() {
   const few = models.length <= BIG;
   const group = (parent, siblings) => {
     const some = keep ? siblings.filter((m) => keep.has(m)) : siblings;
-    const limit = (few ? Infinity : SIBLINGS) + (forest.shown.get(parent) || 0);
+    const limit = (few ? Infinity : keep ? FOUND : SIBLINGS) + (forest.shown.get(parent) || 0);
     if (some.length <= limit + 1) return { some, left: 0 };
     const first = some.filter((m, i) => i < limit || forced.has(m));
     return { some: first, left: some.length - first.length };

@@ -78,6 +78,7 @@ function drawHeat() {
   const labels = heatLabels(runs, places);
   const scale = heatScale(heat.grid);
   const small = innerWidth < 760;
+  $("heat").style.height = Math.min(small ? 370 : 470, 90 + places.length * 26) + "px";
   const longest = labels.ticktext.reduce((most, text) => Math.max(most, text.length), 0);
   const axis = { showgrid: false, zeroline: false, ticks: "", fixedrange: true, range: [-0.5, places.length - 0.5], constrain: "domain" };
   const count = places.length;
@@ -100,8 +101,8 @@ function drawHeat() {
     const row = models[heat.places[point.y]], column = models[heat.places[point.x]];
     if (!row || !column) return;
     const value = heat.grid[point.y][point.x];
-    tip.show(event.clientX, event.clientY, el("b", { class: "name" }, row.name),
-      row === column ? el("div", {}, "with itself") : el("div", { class: "name" }, column.name),
+    tip.show(event.clientX, event.clientY, el("b", { class: "name" }, clip(row.name, 72)),
+      row === column ? el("div", {}, "with itself") : el("div", { class: "name" }, clip(column.name, 72)),
       value !== null && el("div", {}, "cosine " + fixed(value, 3)));
   });
   $("heat").on("plotly_unhover", tip.hide);

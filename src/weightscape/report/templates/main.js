@@ -56,9 +56,9 @@ function start() {
   heatTools();
   buildTable();
   on("filter", () => { drawForest(); drawTable(); mapLegend(); showFilters(); });
-  on("filter", soon(() => { if (plots) drawMap(); }, 60));
+  on("filter", soon(dimMap, 60));
   on("chosen", () => { drawPanel(); drawForest(); revealTwig(); markRow(); });
-  on("chosen", soon(() => { if (plots) { drawMap(); outlineHeat(); } }, 0));
+  on("chosen", soon(() => { ringMap(); outlineHeat(); }, 0));
   on("theme", () => { readTheme(); if (plots) drawMap(); if (heat.ready) drawHeat(); });
   drawForest();
   mapLegend();

@@ -5,12 +5,24 @@ const QUIET = { displayModeBar: false, responsive: true, doubleClick: "reset", s
 
 function mapLimits() {
   const xs = [], ys = [];
+  if (atlas.boxes.length === 1) { // a lone tree needs no square: show what there is, and room for names
+    const edge = atlas.boxes[0][3] / 10;
+    for (const { at: [x, y] } of placed) {
+      xs.push(x - edge, x + edge);
+      ys.push(y - edge, y + edge);
+    }
+  } else {
+    squares(xs, ys);
+  }
+  const spread = (values) => [Math.min(...values), Math.max(...values)];
+  return { x: spread(xs), y: spread(ys) };
+}
+
+function squares(xs, ys) {
   for (const [, left, bottom, side] of atlas.boxes) {
     xs.push(left, left + side);
     ys.push(bottom, bottom + side);
   }
-  const spread = (values) => [Math.min(...values), Math.max(...values)];
-  return { x: spread(xs), y: spread(ys) };
 }
 
 // Convex hull (Andrew's monotone chain) of discs around the points: a hull with round corners.
@@ -34,8 +46,11 @@ function softHull(points, radius) {
   return [...half(ring), ...half(ring.reverse())];
 }
 
+const markSize = Math.max(5, Math.min(11, 15 - Math.log2(placed.length + 1)));
+const mapKin = placed.filter((m) => m.above && m.above.at && m.above.tree === m.tree).map((m) => [m.above, m]);
+const mapOpacity = () => placed.map((m) => !state.matches.has(m) ? 0.13 : m.recent ? 1 : 0.55);
+
 function mapTraces() {
-  const size = Math.max(5, Math.min(11, 15 - Math.log2(placed.length + 1)));
   const still = { hoverinfo: "skip", showlegend: false, type: "scatter" };
   const traces = [];
   map.hulls = new Map();
@@ -51,26 +66,44 @@ function mapTraces() {
   const ends = (pairs) => ({
     x: pairs.flatMap(([a, b]) => [a.at[0], b.at[0], null]), y: pairs.flatMap(([a, b]) => [a.at[1], b.at[1], null]),
   });
-  const kin = placed.filter((m) => m.above && m.above.at && m.above.tree === m.tree).map((m) => [m.above, m]);
-  traces.push({ ...still, mode: "lines", ...ends(map.lines ? kin : []), line: { color: veil(theme["ink-3"], 0.4), width: 0.8 } });
-  const chosen = state.chosen && state.chosen.at ? state.chosen : null;
-  const family = chosen ? kin.filter(([a, b]) => a === chosen || b === chosen) : [];
-  traces.push({ ...still, mode: "lines", ...ends(family), line: { color: theme.ink, width: 1.3 } });
-  const dim = (m) => !state.matches.has(m) ? 0.13 : m.recent ? 1 : 0.55;
+  traces.push({ ...still, mode: "lines", ...ends(map.lines ? mapKin : []), line: { color: veil(theme["ink-3"], 0.4), width: 0.8 } });
   traces.push({ type: "scatter", mode: "markers", showlegend: false, hoverinfo: "none",
     x: placed.map((m) => m.at[0]), y: placed.map((m) => m.at[1]),
     marker: {
       symbol: placed.map((m) => shapeOf(m) + (m.region === null ? "-open" : "")),
       color: placed.map((m) => regionColour(m.region)),
-      size: placed.map((m) => m.children.length ? size * 1.25 : size),
-      opacity: placed.map(dim),
+      size: placed.map((m) => m.children.length ? markSize * 1.25 : markSize),
+      opacity: mapOpacity(),
       line: { width: placed.map((m) => m.region === null ? 1.8 : 0.8),
         color: placed.map((m) => m.region === null ? regionColour(null) : theme.panel) },
     } });
   map.trace = traces.length - 1;
-  traces.push({ ...still, mode: "markers", x: chosen ? [chosen.at[0]] : [], y: chosen ? [chosen.at[1]] : [],
-    marker: { symbol: "circle-open", size: size + 11, color: theme.ink, line: { width: 2, color: theme.ink } } });
   return traces;
+}
+
+// Squares of the trees, and the chosen model's ring and kin: shapes, because Plotly redraws those
+// alone, while one more trace would make it lay out all the others again.
+function mapShapes() {
+  const shapes = atlas.boxes.length < 2 ? [] : atlas.boxes.map(([, left, bottom, side]) => ({
+    type: "rect", x0: left, x1: left + side, y0: bottom, y1: bottom + side, layer: "below",
+    line: { color: theme["line-soft"], width: 1 } }));
+  const chosen = state.chosen && state.chosen.at ? state.chosen : null;
+  if (!chosen) return shapes;
+  for (const [a, b] of mapKin.filter((pair) => pair.includes(chosen)).slice(0, 300)) {
+    shapes.push({ type: "line", x0: a.at[0], y0: a.at[1], x1: b.at[0], y1: b.at[1], layer: "below", line: { color: theme.ink, width: 1.2 } });
+  }
+  const reach = markSize / 2 + 5;
+  shapes.push({ type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: chosen.at[0], yanchor: chosen.at[1],
+    x0: -reach, x1: reach, y0: -reach, y1: reach, line: { color: theme.ink, width: 2 } });
+  return shapes;
+}
+
+function ringMap() {
+  if (map.ready) Plotly.relayout($("map"), { shapes: mapShapes() });
+}
+
+function dimMap() {
+  if (map.ready) Plotly.restyle($("map"), { "marker.opacity": [mapOpacity()] }, [map.trace]);
 }
 
 const veil = (colour, share) => {
@@ -112,7 +145,7 @@ function mapNames() {
     const at = { left: left * scale, right: left * scale + label.length * 6.4, top: -(bottom + side) * scale, bottom: -(bottom + side) * scale + 18, cost: TOO_MUCH };
     taken.push(at);
     names.push({ x: left, y: bottom + side, xanchor: "left", yanchor: "top", text: plotText(label), showarrow: false,
-      font: { size: 11, color: theme["ink-3"] }, xshift: 4, yshift: -2 });
+      font: { size: 11, color: theme["ink-3"] }, bgcolor: veil(theme.panel, 0.75), borderpad: 0, xshift: 4, yshift: -2 });
   }
   const squares = new Map(atlas.boxes.map(([tree, left, bottom, side]) => [tree,
     { left: left * scale, right: (left + side) * scale, top: -(bottom + side) * scale, bottom: -bottom * scale }]));
@@ -142,9 +175,7 @@ function mapFrame() {
     margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: theme.sans, color: theme.ink }, hovermode: "closest", hoverdistance: 14,
     dragmode: axis.fixedrange ? false : "pan", annotations: mapNames(),
-    shapes: atlas.boxes.length > 1 ? atlas.boxes.map(([, left, bottom, side]) => ({
-      type: "rect", x0: left, x1: left + side, y0: bottom, y1: bottom + side, layer: "below",
-      line: { color: theme["line-soft"], width: 1 } })) : [],
+    shapes: mapShapes(),
   };
 }
 

@@ -63,7 +63,7 @@ function modelPanel(model) {
   const tags = [model.gone && el("span", { class: "tag warn" }, "its files are gone"), !model.recent && el("span", { class: "tag" }, "from an earlier chart"),
     model.undecided.length > 0 && el("span", { class: "tag warn" }, "undecided")].filter(Boolean);
   return [
-    el("div", { class: "head" }, el("h2", {}, markIcon(model), el("span", { class: "name" }, model.name)),
+    el("div", { class: "head" }, el("h2", { class: model.name.length > 48 ? "long" : null }, markIcon(model), el("span", { class: "name" }, model.name)),
       el("button", { type: "button", class: "button", id: "panel-close", onclick: () => choose(null) }, "Close")),
     el("p", { class: "where path name" }, model.path),
     tags.length > 0 && el("div", { class: "tags" }, tags),

@@ -6,7 +6,6 @@ const table = { rows: [], by: null, down: false, at: 0, drawn: [-1, -1] };
 
 const COLUMNS = [
   { title: "Model", of: (m) => m.name, cell: (m) => [markIcon(m), nameOf(m.name), m.gone && el("span", { class: "tag" }, "gone")] },
-  { title: "Family", of: (m) => m.family, hide: () => !differs((m) => m.family) },
   { title: "Tree", of: (m) => m.tree, hide: () => !differs((m) => m.tree) },
   { title: "Region", of: (m) => regionTitle(m.region), hide: () => !atlas.regions.length },
   { title: "Task", of: (m) => m.task || "", hide: () => !models.some((m) => m.task) },
