@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,8 @@ def add_factors(model: nn.Module, *, rank: int, seed: int) -> nn.Module:
     config = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.0
     )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
-        # peft asks transformers for a name that transformers is about to drop
-        warnings.filterwarnings("ignore", category=FutureWarning)
         wrapped: nn.Module = peft.get_peft_model(model, config)
     return wrapped
 
@@ -52,5 +52,15 @@ def write_adapter(model: nn.Module, folder: Path, *, parent: str) -> None:
 
 def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     """Put the factors and the head of an adapter folder on its base."""
-    loaded: nn.Module = _peft().PeftModel.from_pretrained(model, str(folder))
+    peft = _peft()
+    with _quiet():
+        loaded: nn.Module = peft.PeftModel.from_pretrained(model, str(folder))
     return loaded
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the warnings of peft asking transformers for names it is about to drop."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        yield

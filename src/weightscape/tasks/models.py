@@ -43,7 +43,7 @@ def load_tokenizer(folder: Path) -> Any:
     Through AutoTokenizer: naming a tokenizer class with a vocabulary file alone turns every word
     into the unknown token in transformers 5.
     """
-    _must_be_folder(folder)
+    _must_be_whole_model(folder)
     transformers = import_transformers()
     with _quiet(transformers):
         return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
@@ -62,9 +62,7 @@ def load_classifier(folder: Path, labels: Sequence[str], *, head_seed: int = 0) 
     The head is kept when the folder's model was made for exactly these labels; otherwise a new
     one is drawn with `head_seed`, also where the old one happens to have the same shape.
     """
-    _must_be_folder(folder)
-    if (folder / "adapter_config.json").is_file():
-        raise BadInput(f"{folder} is an adapter, not a whole model; merge it into its base first")
+    _must_be_whole_model(folder)
     transformers = import_transformers()
     names = dict(enumerate(labels))
     with _quiet(transformers), torch.random.fork_rng(devices=[]):
@@ -115,8 +113,10 @@ def _draw_head(model: nn.Module, seed: int) -> None:
             module.reset_parameters()
 
 
-def _must_be_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+def _must_be_whole_model(folder: Path) -> None:
+    if (folder / "adapter_config.json").is_file():
+        raise BadInput(f"{folder} is an adapter, not a whole model; merge it into its base first")
+    if not (folder / "config.json").is_file():
         raise NotFound(f"{folder} is not a model folder: it has no config.json")
 
 

@@ -1,0 +1,177 @@
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from weightscape.errors import BadInput, NotFound
+from weightscape.tasks.evaluate import evaluate
+from weightscape.tasks.fine_tune import FineTuning, fine_tune
+from weightscape.tasks.models import load_classifier, load_tokenizer
+
+SHORT = FineTuning(steps=6, lr=1e-3, batch=8)
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class KilledAfter:
+    """A progress that stands in for a kill in the middle of training."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    @contextmanager
+    def stage(self, label, *, total=None, unit=""):
+        def advance(amount):
+            if label == "training" and amount:
+                self.left -= 1
+                if self.left < 0:
+                    raise KeyboardInterrupt
+
+        yield advance
+
+    def note(self, message):
+        pass
+
+
+def test_a_task_is_learned_and_the_folder_is_an_ordinary_model(tiny_base, sentiment, tmp_path):
+    random_state = torch.get_rng_state()
+    how = FineTuning(steps=80, lr=3e-3, head_seed=1, data_seed=2, dropout_seed=3)
+    done = fine_tune(tiny_base, sentiment, tmp_path / "out", how)
+    assert done.scores.accuracy == 1
+    assert torch.equal(torch.get_rng_state(), random_state)
+    model = load_classifier(done.folder, sentiment.labels)
+    assert evaluate(model, load_tokenizer(done.folder), sentiment) == done.scores
+    config = json.loads((done.folder / "config.json").read_text())
+    assert config["id2label"] == {"0": "neg", "1": "pos"}
+    assert "_name_or_path" not in config
+    told = json.loads((done.folder / "provenance.json").read_text())
+    assert (told["parent"], told["task"], told["method"]) == ("tiny", "sentiment", "full")
+    assert told["arguments"]["data_seed"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_three_seeds_are_apart(tiny_base, sentiment, tmp_path):
+    def trained(**seeds):
+        out = tmp_path / "-".join(seeds) / "".join(map(str, seeds.values()))
+        return weights(fine_tune(tiny_base, sentiment, out, replace(SHORT, **seeds)).folder)
+
+    plain = weights(fine_tune(tiny_base, sentiment, tmp_path / "plain", SHORT).folder)
+    for part in ("head_seed", "data_seed", "dropout_seed"):
+        assert same(trained(**{part: 0}), plain)
+        assert not same(trained(**{part: 1}), plain)
+
+
+def test_a_killed_training_goes_on_with_the_same_bits(tiny_base, sentiment, tmp_path):
+    how = replace(SHORT, steps=30, save_every=10)
+    whole = fine_tune(tiny_base, sentiment, tmp_path / "whole", how)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(tiny_base, sentiment, tmp_path / "cut", how, progress=KilledAfter(27))
+    assert not (tmp_path / "cut").exists()
+    counted = KilledAfter(7)  # the first call tells the 25 steps that were kept, five are left
+    cut = fine_tune(tiny_base, sentiment, tmp_path / "cut", how, progress=counted)
+    assert counted.left >= 0
+    for part in ("", "checkpoint-10", "checkpoint-20"):
+        assert same(weights(whole.folder / part), weights(cut.folder / part))
+    assert cut.scores == whole.scores
+
+
+def test_a_finished_model_is_not_trained_again(tiny_base, sentiment, tmp_path):
+    out = tmp_path / "out"
+    first = fine_tune(tiny_base, sentiment, out, SHORT)
+    again = fine_tune(tiny_base, sentiment, out, SHORT, progress=KilledAfter(0))
+    assert again == first
+    with pytest.raises(BadInput, match="made with other arguments"):
+        fine_tune(tiny_base, sentiment, out, replace(SHORT, data_seed=9))
+
+
+def test_without_a_declaration_nothing_names_the_parent(tiny_base, sentiment, tmp_path):
+    done = fine_tune(tiny_base, sentiment, tmp_path / "out", SHORT, declare=False)
+    for file in done.folder.iterdir():
+        assert b"tiny" not in file.read_bytes()
+    assert fine_tune(tiny_base, sentiment, done.folder, SHORT, declare=False) == done
+
+
+def test_what_is_frozen_keeps_its_bits(tiny_base, sentiment, tmp_path):
+    how = replace(SHORT, freeze=("*embeddings*", "*layer.0.*"))
+    after = weights(fine_tune(tiny_base, sentiment, tmp_path / "out", how).folder)
+    before = weights(tiny_base)
+    for name, tensor in before.items():
+        frozen = "embeddings" in name or "layer.0." in name
+        if frozen or tensor.ndim == 2:
+            assert torch.equal(after[f"bert.{name}"], tensor) == frozen, name
+
+
+@pytest.mark.parametrize(
+    ("freeze", "said"),
+    [(("*nothing*",), "matches no parameter"), (("*",), "leaves nothing of")],
+)
+def test_freezing_that_makes_no_sense(tiny_base, sentiment, tmp_path, freeze, said):
+    with pytest.raises(BadInput, match=said):
+        fine_tune(tiny_base, sentiment, tmp_path / "out", replace(SHORT, freeze=freeze))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_and_the_same_one_merged(tiny_base, sentiment, tmp_path):
+    how = replace(SHORT, method="lora", rank=2, steps=10)
+    adapter = fine_tune(tiny_base, sentiment, tmp_path / "adapter", how, parent="org/tiny")
+    merged = fine_tune(tiny_base, sentiment, tmp_path / "merged", replace(how, merge=True))
+    config = json.loads((adapter.folder / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["r"]) == ("org/tiny", 2)
+    assert not (adapter.folder / "README.md").exists()
+    factors = load_file(adapter.folder / "adapter_model.safetensors")
+    base, whole = weights(tiny_base), weights(merged.folder)
+    for name, tensor in base.items():
+        stem = f"base_model.model.bert.{name.removesuffix('.weight')}"
+        if f"{stem}.lora_A.weight" in factors:
+            product = factors[f"{stem}.lora_B.weight"] @ factors[f"{stem}.lora_A.weight"]
+            scale = config["lora_alpha"] / config["r"]
+            assert torch.allclose(whole[f"bert.{name}"], tensor + scale * product, atol=1e-6)
+            assert product.abs().max() > 0
+        else:
+            assert torch.equal(whole[f"bert.{name}"], tensor)
+    assert merged.scores.loss == pytest.approx(adapter.scores.loss, abs=1e-5)
+    (adapter.folder / "provenance.json").unlink()
+    again = fine_tune(tiny_base, sentiment, adapter.folder, how)
+    assert again.scores.loss == pytest.approx(adapter.scores.loss, abs=1e-6)
+    with pytest.raises(BadInput, match="is an adapter"):
+        fine_tune(adapter.folder, sentiment, tmp_path / "child", SHORT)
+
+
+def test_a_head_is_kept_for_its_own_labels_and_drawn_anew_for_others(
+    tiny_base, sentiment, tmp_path
+):
+    first = fine_tune(tiny_base, sentiment, tmp_path / "first", SHORT).folder
+    kept = load_classifier(first, ("neg", "pos"), head_seed=5)
+    assert torch.equal(kept.classifier.weight, weights(first)["classifier.weight"])
+    drawn = load_classifier(first, ("ham", "spam"), head_seed=5)
+    assert drawn.classifier.weight.shape == kept.classifier.weight.shape
+    assert not torch.equal(drawn.classifier.weight, kept.classifier.weight)
+    again = load_classifier(tiny_base, ("a", "b"), head_seed=5)
+    assert torch.equal(again.classifier.weight, drawn.classifier.weight)
+    assert not torch.equal(
+        load_classifier(tiny_base, ("a", "b"), head_seed=6).classifier.weight,
+        drawn.classifier.weight,
+    )
+
+
+def test_scores_do_not_depend_on_the_batch(tiny_base, sentiment):
+    model, tokenizer = load_classifier(tiny_base, sentiment.labels), load_tokenizer(tiny_base)
+    one = evaluate(model, tokenizer, sentiment, split="train", batch=1)
+    many = evaluate(model, tokenizer, sentiment, split="train", batch=48)
+    assert one.accuracy == many.accuracy
+    assert one.loss == pytest.approx(many.loss, abs=1e-5)
+    assert evaluate(model, tokenizer, sentiment, limit=5).rows == 5
+
+
+def test_a_folder_that_is_no_model_is_named(sentiment, tmp_path):
+    with pytest.raises(NotFound, match=r"is not a model folder: it has no config\.json"):
+        fine_tune(tmp_path, sentiment, tmp_path / "out")

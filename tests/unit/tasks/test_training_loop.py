@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from weightscape.errors import BadInput
+from weightscape.tasks.training import Resume, Schedule, batch_order, train
+
+DATA = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+
+
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Tanh(), nn.Linear(16, 1))
+
+
+def fit(model, *, steps=20, dropout_seed=0, **options):
+    order = batch_order(len(DATA), steps, 8, seed=3)
+
+    def loss_at(step):
+        rows = DATA[order[step]]
+        return (model(rows)[:, 0] - rows.sum(1)).square().mean()
+
+    train(model, loss_at, Schedule(steps=steps, lr=1e-2), dropout_seed=dropout_seed, **options)
+    return model.state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_and_leaves_global_randomness_alone():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    model = network()
+    start = (model.eval()(DATA)[:, 0] - DATA.sum(1)).square().mean()
+    fit(model, steps=100)
+    assert (model(DATA)[:, 0] - DATA.sum(1)).square().mean() < start / 2
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropout_follows_its_own_seed_only():
+    torch.manual_seed(1)
+    first = fit(network(), dropout_seed=5)
+    torch.manual_seed(2)
+    assert same(first, fit(network(), dropout_seed=5))
+    assert not same(first, fit(network(), dropout_seed=6))
+
+
+@pytest.mark.parametrize("killed_after", [3, 5, 12, 19])
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, killed_after):
+    def kill(done):
+        if done == killed_after:
+            raise KeyboardInterrupt
+
+    resume = Resume(tmp_path / "state.pt", "mine", every=5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), resume=resume, after_step=kill)
+    steps = []
+    resumed = fit(network(), resume=resume, after_step=steps.append)
+    assert steps[0] == (killed_after - 1) // 5 * 5 + 1  # the state of step 5, 10, ... is kept
+    assert same(resumed, fit(network()))
+
+
+def test_the_state_of_another_run_is_refused(tmp_path):
+    fit(network(), resume=Resume(tmp_path / "state.pt", "mine", every=5))
+    with pytest.raises(BadInput, match="training with other arguments"):
+        fit(network(), resume=Resume(tmp_path / "state.pt", "yours", every=5))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    with pytest.raises(BadInput, match="loss is nan at step 0"):
+        train(network(), lambda step: torch.tensor(float("nan")), Schedule(steps=3))
+
+
+def test_every_epoch_sees_every_row_once():
+    order = batch_order(rows=10, steps=6, batch=5, seed=0)
+    for epoch in range(3):
+        assert sorted(order[2 * epoch] + order[2 * epoch + 1]) == list(range(10))
+    assert order != batch_order(rows=10, steps=6, batch=5, seed=1)
+    assert [len(rows) for rows in batch_order(rows=3, steps=2, batch=8, seed=0)] == [8, 8]
