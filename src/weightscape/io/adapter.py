@@ -112,8 +112,10 @@ class Adapter:
             raise UnknownName("saved tensor", name, self._stored_name)
         return self.stored.tensor(self._stored_name[name])
 
-    def release(self, name: str) -> None:
-        """Let the kernel drop the pages of a delta's factors."""
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Let the kernel drop the pages of a delta's factors, once the whole delta is released."""
+        if stop is not None:
+            return
         low = self._find(name)
         self.stored.release(low.b)
         self.stored.release(low.a)

@@ -111,12 +111,14 @@ class Checkpoint:
             )
         return LocalFile(self._folder / info.file).read(info.start + start, count)
 
-    def release(self, name: str) -> None:
-        """Let the kernel drop a tensor's pages from this process, so that a pass stays small."""
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Let the kernel drop a tensor's pages (of some elements) from this process."""
         info = self.info(name)
         mapped = self._mapped.get(info.file)
         if mapped is not None:
-            drop_pages(mapped, info.start, info.end)
+            size = info.dtype.itemsize
+            end = info.end if stop is None else min(info.end, info.start + stop * size)
+            drop_pages(mapped, info.start + start * size, end)
 
     def close(self) -> None:
         """Forget the mapped files; each is unmapped when the last tensor from it is gone."""

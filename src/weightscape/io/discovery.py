@@ -169,12 +169,10 @@ def _in_folder(folder: Folder, origin: Path, parts: tuple[str, ...]) -> Iterator
         kind: Literal["full", "adapter"] = "full" if layout.weights else "adapter"
         whole = _Candidate(origin, parts, folder.path, files[0], kind)
         yield name, _packed(folder) or _checked(whole)
-    stems = Counter(Path(file).stem for file in layout.lone)
     for file in layout.lone:
-        stem = Path(file).stem
-        last = stem if stems[stem] == 1 else file
-        lone = _Candidate(origin, (*parts, last), folder.path, file, lone=True)
-        yield lone.name(0), _checked(lone)
+        own = (*parts, Path(file).stem)
+        lone = _Candidate(origin, own, folder.path, file, lone=True)
+        yield "/".join(own), _checked(lone)
     yield from ((name, item) for item in _foreign(folder, readable=bool(files)))
 
 
@@ -227,7 +225,7 @@ def _foreign(folder: Folder, *, readable: bool) -> Iterator[Skipped]:
 def _settle_names(candidates: Iterable[_Candidate]) -> dict[str, _Candidate]:
     """Give each model the shortest name that no other has."""
     named: dict[str, _Candidate] = {}
-    waiting, depth = list(candidates), 0
+    waiting, depth = _apart(list(candidates)), 0
     while waiting:
         deepest = max(len(one.origin.parts) for one in waiting)
         names = [
@@ -239,16 +237,20 @@ def _settle_names(candidates: Iterable[_Candidate]) -> dict[str, _Candidate]:
             if counts[name] == 1 and name not in named:
                 named[name] = one
             else:
-                clashing.append(_with_suffix(one))
+                clashing.append(one)
         waiting, depth = clashing, depth + 1
     return named
 
 
-def _with_suffix(candidate: _Candidate) -> _Candidate:
-    """Name a lone file in full: it may clash with a folder of its stem."""
-    if not candidate.lone:
-        return candidate
-    return replace(candidate, parts=(*candidate.parts[:-1], candidate.weights))
+def _apart(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Name lone files in full where their stem is also that of a file or folder beside them."""
+    counts = Counter((one.origin, one.parts) for one in candidates)
+    return [
+        replace(one, parts=(*one.parts[:-1], one.weights))
+        if one.lone and counts[one.origin, one.parts] > 1
+        else one
+        for one in candidates
+    ]
 
 
 def _describe(name: str, candidate: _Candidate, runs: set[str]) -> Found:

@@ -68,7 +68,7 @@ def walk(argument: Path) -> Iterator[Folder]:
         if (found.st_dev, found.st_ino) in seen:
             continue
         seen.add((found.st_dev, found.st_ino))
-        folders = [entry for entry in entries if entry.is_dir()]
+        folders = [entry for entry in entries if _is_folder(entry)]
         names = {entry.name for entry in folders}
         files = tuple(entry.name for entry in entries if entry.name not in names)
         if ATLAS_FILE in files:
@@ -124,6 +124,13 @@ def _is_part(folder: Folder, name: str) -> bool:
     return module or (whole and name.lower() in _EXPORTS)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _snapshot(repository: Path) -> Path | None:
     """Choose the snapshot of a hub repository: the one main refers to, else the newest."""
     snapshots = repository / "snapshots"
@@ -137,7 +144,9 @@ def _snapshot(repository: Path) -> Path | None:
         return snapshots / revision
     try:
         dated = [
-            (entry.stat().st_mtime, entry.name) for entry in os.scandir(snapshots) if entry.is_dir()
+            (entry.stat().st_mtime, entry.name)
+            for entry in os.scandir(snapshots)
+            if _is_folder(entry)
         ]
     except OSError:
         return None
