@@ -24,7 +24,7 @@ class Absent:
         """Refuse: nothing can be read."""
         raise KeyError(name)
 
-    def release(self, name: str) -> None:
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
         """Do nothing."""
 
 

@@ -25,9 +25,11 @@ from weightscape.progress import Progress, silent
 PIECE = 1 << 22
 # The deltas of one block, all models together, should stay in the last-level cache.
 CACHE_BYTES = 16 << 20
-LARGEST_BLOCK = 1 << 15
+LARGEST_BLOCK = 1 << 16
 SMALLEST_BLOCK = 1 << 10
 DEFAULT_MEMORY = 2 << 30
+# Half of the memory is for buffers, half for mapped pages: most are float32.
+BYTES_MAPPED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,11 @@ def gram_pass(
     the weights; a member that lacks a tensor, or has a NaN or infinity in it, has NaN products
     there. Memory stays under `memory` bytes beside the mapped files.
 
+    >>> import torch
     >>> class One:
     ...     def __init__(self, x): self.x = x
     ...     def flat(self, name, start=0, stop=None): return self.x[start:stop]
-    ...     def release(self, name): pass
+    ...     def release(self, name, start=0, stop=None): pass
     >>> a, b = (Member(n, One(torch.tensor(x)), {"w": "w"}) for n, x in
     ...         (("a", [1.0, 2.0]), ("b", [1.0, 5.0])))
     >>> [p.rows.tolist() for p in gram_pass([a, b], {"w": (2,)}, reference=a)]
@@ -81,7 +84,8 @@ def gram_pass(
         return
     chosen = list(range(len(members))) if fresh is None else list(fresh)
     workers = max(1, min(threads or default_threads(), 64))
-    block = block_length(len(members), memory // workers)
+    block = block_length(len(members), memory // (2 * workers))
+    window = memory // (2 * workers) // BYTES_MAPPED
     pieces = list(_pieces(shapes))
     total = sum(_stored_bytes(members, name) for name in shapes)
     with (
@@ -99,7 +103,7 @@ def gram_pass(
             while True:
                 # a short queue: the caller may stop the pass (Ctrl-C) without a long wait
                 while len(running) < 2 * workers and (piece := next(todo, None)):
-                    job = pool.submit(work_piece, piece, members, reference, chosen, block)
+                    job = pool.submit(work_piece, piece, members, reference, chosen, block, window)
                     running[job] = piece
                 if not running:
                     return

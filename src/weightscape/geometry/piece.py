@@ -25,8 +25,8 @@ class Reader(Protocol):
         """Return elements start..stop of the flattened tensor, in its stored dtype."""
         ...
 
-    def release(self, name: str) -> None:
-        """Let go of the memory that reading the tensor took."""
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Let go of the memory that reading those elements took."""
         ...
 
 
@@ -74,17 +74,22 @@ def work_piece(
     reference: Member | None,
     fresh: Sequence[int],
     block: int,
+    window: int,
 ) -> Part:
-    """Work through one piece of one tensor, block by block, in buffers that are used again."""
+    """Work through one piece of one tensor, block by block, in buffers that are used again.
+
+    window: how many elements, of all models together, may stay mapped behind the current block.
+    """
     count, block = len(members), min(block, piece.stop - piece.start)
     # rows of absent models stay zero here; their products become NaN at the end
     delta = np.zeros((count, block), np.float32)
-    views = [_View(member, piece, block) for member in members]
-    origin = _View(reference, piece, block) if reference is not None else None
-    tally = _Tally(len(fresh), block)
     rank = {index: k for k, index in enumerate(fresh)}
+    views = [_View(member, piece, block, i in rank) for i, member in enumerate(members)]
+    origin = _View(reference, piece, block, False) if reference is not None else None
+    tally = _Tally(len(fresh), block)
     multiply = _products(len(fresh), count, list(fresh) == list(range(count)), fresh)
     rows = np.zeros((len(fresh), count))
+    kept = piece.start
     for start in range(piece.start, piece.stop, block):
         stop = min(start + block, piece.stop)
         deltas = delta[:, : stop - start]
@@ -96,6 +101,11 @@ def work_piece(
                 if index in rank:
                     tally.add(rank[index], values, None if base is None else deltas[index])
         rows += multiply(deltas)
+        if (stop - kept) * count >= window or stop == piece.stop:
+            # mapped pages count as this process's memory until they are let go
+            for view in views:
+                view.release(kept, stop)
+            kept = stop
     for index, view in enumerate(views):
         if not view.present:
             rows[:, index] = np.nan
@@ -152,7 +162,7 @@ def _products(
 class _View:
     """One member's side of a piece: float32 values a block at a time, and the raw bytes' hash."""
 
-    def __init__(self, member: Member, piece: Piece, block: int) -> None:
+    def __init__(self, member: Member, piece: Piece, block: int, hashed: bool) -> None:
         self.onto: _View | None = None
         self.product: Float32[np.ndarray, " E"] = np.empty(0, np.float32)
         self.present = False
@@ -162,9 +172,11 @@ class _View:
         self._raw: torch.Tensor | None = None
         self._ready: Float32[np.ndarray, " P"] | None = None
         self._buffer: Float32[np.ndarray, " E"] = np.empty(0, np.float32)
+        self._hash = xxhash.xxh3_128()
+        self._hashed = hashed
         name = member.stored.get(piece.tensor)
         if member.onto is not None:
-            self.onto = _View(member.onto, piece, block)
+            self.onto = _View(member.onto, piece, block, hashed)
             self.present = self.onto.present
             self._adapts = name is not None
             self._buffer = np.empty(block, np.float32)
@@ -173,26 +185,43 @@ class _View:
             self.present = True
             self._raw = member.reader.flat(name, piece.start, piece.stop)
             self.bytes_read = self._raw.numel() * self._raw.element_size()
+            # the dtype goes in: zeros of any type are the same bytes
+            self._hash = xxhash.xxh3_128(seed=hash_seed(self._raw.dtype))
             if self._raw.dtype == torch.float32:
                 self._ready = self._raw.numpy()
             else:
                 self._buffer = np.empty(block, np.float32)
 
     def read(self, start: int, stop: int) -> Float32[np.ndarray, " E"]:
-        """Return a block as float32; valid until the next read."""
+        """Return the next block as float32, valid until the next read; hash its stored bytes."""
         low, high = start - self._piece.start, stop - self._piece.start
-        if self._ready is not None:
-            return self._ready[low:high]
         out = self._buffer[: stop - start]
         if self.onto is not None:
+            under = self.onto.read(start, stop)
             self.product = self.product[: stop - start]
-            if self._adapts:
-                stored = self._member.stored[self._piece.tensor]
-                np.copyto(self.product, self._member.reader.flat(stored, start, stop).numpy())
-            np.add(self.onto.read(start, stop), self.product, out=out)
+            if not self._adapts:
+                return under
+            stored = self._member.stored[self._piece.tensor]
+            np.copyto(self.product, self._member.reader.flat(stored, start, stop).numpy())
+            if self._hashed:
+                self._hash.update(self.product.data)
+            np.add(under, self.product, out=out)
         elif self._raw is not None:
-            torch.from_numpy(out).copy_(self._raw[low:high])
+            raw = self._raw[low:high]
+            if self._hashed:
+                self._hash.update(raw.contiguous().view(torch.uint8).numpy().data)
+            if self._ready is not None:
+                return self._ready[low:high]
+            torch.from_numpy(out).copy_(raw)
         return out
+
+    def release(self, start: int, stop: int) -> None:
+        """Let go of the pages of elements that are done with."""
+        if self.onto is not None:
+            self.onto.release(start, stop)
+        elif self._raw is not None:
+            name = self._member.stored[self._piece.tensor]
+            self._member.reader.release(name, start, stop)
 
     def reads_as(self, other: "_View") -> bool:
         """Tell whether two views are of the very same stored tensor."""
@@ -201,20 +230,13 @@ class _View:
         )
 
     def digest(self) -> bytes:
-        """Hash the piece's stored bytes; an adapted tensor by its base's and its own values."""
+        """Tell the hash of all that was read; for an adapted tensor, of its base's and its own."""
         if not self.present:
             return b""
-        if self.onto is not None:
-            inner = self.onto.digest()
-            if not self._adapts:
-                return inner
-            stored = self._member.stored[self._piece.tensor]
-            values = self._member.reader.flat(stored, self._piece.start, self._piece.stop)
-            return xxhash.xxh3_128(inner + values.numpy().tobytes()).digest()
-        assert self._raw is not None
-        raw = self._raw.contiguous().view(torch.uint8).numpy()
-        # the dtype goes in: zeros of any type are the same bytes
-        return xxhash.xxh3_128(raw.data, seed=hash_seed(self._raw.dtype)).digest()
+        if self.onto is None:
+            return self._hash.digest()
+        under = self.onto.digest()
+        return xxhash.xxh3_128(under + self._hash.digest()).digest() if self._adapts else under
 
 
 def hash_seed(dtype: torch.dtype) -> int:

@@ -16,7 +16,7 @@ class Tensors:
     def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         return self.data[name].flatten()[start:stop]
 
-    def release(self, name: str) -> None: ...
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None: ...
 
 
 def member(values: torch.Tensor) -> Member:
