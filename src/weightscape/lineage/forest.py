@@ -70,7 +70,14 @@ def _of_distinct(
     kinship: Kinship, facts: Mapping[str, ModelFacts], known: Known, look: Look | None
 ) -> Forest:
     rooting, odds = best_rooting(kinship, known.constraints())
-    sure = {*known.casts, *known.merges, *known.runs, *known.adapters, *_confirmed(rooting, known)}
+    sure = {
+        *known.casts,
+        *known.pruned,
+        *known.merges,
+        *known.runs,
+        *known.adapters,
+        *_confirmed(rooting, known),
+    }
     ways = own_ways(kinship, rooting)
     siblings = estranged(ways, sure)
     if len(kinship.models) == 2 and not sure and max(odds.values()) < LONE_PAIR:
@@ -153,6 +160,8 @@ def _edges_to(
         kind = "lora"
     elif child in known.casts and kind in ("full", "frozen-part"):
         kind, words = "cast", ()
+    elif child in known.pruned:
+        kind = "pruned"
     return [
         Edge(
             names[parent],
@@ -177,6 +186,8 @@ def _testimony(
         return Testimony(SURE, ("an adapter of this base, by its own configuration",))
     if known.casts.get(child) == parent:
         return Testimony(SURE, ("differs from the parent by no more than rounding",))
+    if known.pruned.get(child) == parent:
+        return Testimony(SURE, ("what it lacks of the parent is orthogonal to it, as if pruned",))
     if known.runs.get(child) == parent:
         return Testimony(SURE, ("the step before it in the same training run",))
     pair = pair_testimony(kinship, rooting, child)

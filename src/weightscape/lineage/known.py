@@ -14,6 +14,8 @@ from weightscape.lineage.rooting import Constraints
 HULL_RESIDUAL = 0.01  # squared residual of a merge, over its squared distance to the nearest model
 MOST_SOURCES = 128  # a mix is nearer to its sources than to strangers, so these are enough
 LEAST_WEIGHT = 0.02  # a smaller share in a merge is noise
+EXACTLY = 1e-3  # growth is known to this, from norms and distances in double precision
+FEWEST_PRUNED = 3  # matrices in which growth must be exact: in one it may be chance
 ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding alone puts it
 
 
@@ -21,12 +23,16 @@ ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding al
 class Known:
     """Certain links among the distinct models of a tree, by index.
 
-    casts: source by cast. merges: weights by source by merged model. runs: the step before by
-    step. adapters: base by adapter. declared: bases that a model's files name, nearest first.
+    casts: source by cast. pruned: whole model by pruned one. merges: weights by source by merged
+    model. no_heirs: (merge, model) pairs of which the second does not come from the first. runs:
+    the step before by step. adapters: base by adapter. declared: bases that a model's files name,
+    nearest first.
     """
 
     casts: Mapping[int, int] = field(default_factory=dict)
+    pruned: Mapping[int, int] = field(default_factory=dict)
     merges: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    no_heirs: frozenset[tuple[int, int]] = frozenset()
     runs: Mapping[int, int] = field(default_factory=dict)
     adapters: Mapping[int, int] = field(default_factory=dict)
     declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -37,11 +43,9 @@ class Known:
             child: max(sources, key=lambda source: (sources[source], -source))
             for child, sources in self.merges.items()
         }
-        forced = {**heaviest, **self.runs, **self.casts, **self.adapters}
-        forbidden = {
-            (child, source) for child, sources in self.merges.items() for source in sources
-        }
-        return Constraints(_without_cycles(forced), frozenset(forbidden), self.declared)
+        forced = {**heaviest, **self.runs, **self.pruned, **self.casts, **self.adapters}
+        derived = frozenset({*self.casts, *self.pruned})
+        return Constraints(_without_cycles(forced), self.no_heirs, self.declared, derived)
 
 
 def _without_cycles(forced: Mapping[int, int]) -> dict[int, int]:
@@ -97,10 +101,15 @@ def find_known(kinship: Kinship, facts: Mapping[str, ModelFacts], same: Mapping[
             if fact.adapter_ranks is not None:
                 adapters[i] = found[0]
     casts = _find_casts(kinship, facts)
-    plain = [i for i in range(len(kinship.models)) if i not in casts and i not in adapters]
+    pruned = _find_pruned(kinship, casts)
+    derived = {*casts, *adapters, *pruned}
+    plain = [i for i in range(len(kinship.models)) if i not in derived]
+    merges = _find_merges(kinship, facts, plain)
     return Known(
         casts=casts,
-        merges=_find_merges(kinship, facts, plain),
+        pruned=pruned,
+        merges=merges,
+        no_heirs=_no_heirs(kinship, merges),
         runs=_find_runs(kinship, facts),
         adapters=adapters,
         declared=declared,
@@ -136,6 +145,44 @@ def _find_casts(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, 
                     casts[int(narrow)] = int(wide)
                 break
     return _without_cycles(casts)
+
+
+def _find_pruned(kinship: Kinship, casts: Mapping[int, int]) -> dict[int, int]:
+    """Find models that are a nearby one with elements set to zero.
+
+    What was taken away is orthogonal to what was left, exactly and in every matrix, so growth
+    from the pruned model to the whole one is 1 to all digits; an update only comes near that.
+    """
+    pruned: dict[int, int] = {}
+    for i in range(len(kinship.models)):
+        others = np.array([j for j in range(len(kinship.models)) if j != i and j not in casts])
+        if i in casts or not others.size:
+            continue
+        nearest = others[np.argsort(kinship.squared[i, others], kind="stable")[:3]]
+        growth = kinship.growth(np.full_like(nearest, i), nearest)
+        changed = np.isfinite(growth)
+        exact = np.where(changed, np.abs(growth - 1.0) <= EXACTLY, True).all(axis=0)
+        whole = nearest[exact & (changed.sum(axis=0) >= FEWEST_PRUNED)]
+        if whole.size:
+            pruned[i] = int(whole[0])
+    return _without_cycles(pruned)
+
+
+def _no_heirs(
+    kinship: Kinship, merges: Mapping[int, Mapping[int, float]]
+) -> frozenset[tuple[int, int]]:
+    """Find the models that go further along one source than a merge does: not made from it.
+
+    A merge lies between its sources as an ancestor would, and is nearer to each than their
+    parent; but what comes from the merge keeps its mixture, and what comes from a source does not.
+    """
+    pairs = {(merge, source) for merge, sources in merges.items() for source in sources}
+    for merge, sources in merges.items():
+        around = centre_on(kinship.pooled, merge)
+        for source in sources:
+            along = around[source] / around[source, source]
+            pairs |= {(merge, int(i)) for i in np.flatnonzero(along > 0.5) if i != merge}
+    return frozenset(pairs)
 
 
 def _find_merges(

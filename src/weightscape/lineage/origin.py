@@ -15,7 +15,7 @@ from weightscape.lineage.rooting import Rooting
 
 OWN_WAY = 0.2  # share of the way that is the would-be base's own, above which it is no base
 OWN_WAY_AMONG_SIBLINGS = 0.08  # the same where another child has shown the root to be no base
-OWN_WAY_ALONE = 0.3  # the same where there are no triangles, only norms
+TRUSTED_GROWTH = 0.5  # norms that grow less than this on most edges are held back by decay
 USUAL_GROWTH = 1.25  # larger growth than this, either way, comes from weight decay
 
 
@@ -30,20 +30,30 @@ def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, float]:
     if not children.size:
         return {}
     growth, error = kinship.typical_growth(np.full_like(children, root), children)
+    trusted = _norms_grow_below(kinship, rooting)
     ways: dict[int, float] = {}
     for place, child in enumerate(children):
         said = []
         by_triangles = _by_triangles(kinship, root, int(child), children)
         if by_triangles is not None:
             said.append(by_triangles)
-        if abs(growth[place]) <= USUAL_GROWTH:
-            by_norms = 0.5 * (1.0 - growth[place] - error[place])
-            # norms alone are weak evidence: let them reach the limit later
-            alone = 1.0 if said else OWN_WAY / OWN_WAY_ALONE
-            said.append(float(np.clip(by_norms, 0.0, 1.0)) * alone)
+        if abs(growth[place]) <= USUAL_GROWTH and (trusted or by_triangles is not None):
+            said.append(float(np.clip(0.5 * (1.0 - growth[place] - error[place]), 0.0, 1.0)))
         if said:
             ways[int(child)] = min(said)
     return ways
+
+
+def _norms_grow_below(kinship: Kinship, rooting: Rooting) -> bool:
+    """Tell whether norms grow on the edges further down, so that they may be trusted alone.
+
+    Where weight decay holds norms back, a true child looks like a sibling by its norm.
+    """
+    below = np.flatnonzero((rooting.parent >= 0) & (rooting.parent != rooting.root))
+    if not below.size:
+        return False
+    growth, _ = kinship.typical_growth(rooting.parent[below], below)
+    return bool(np.median(growth) > TRUSTED_GROWTH)
 
 
 def estranged(ways: Mapping[int, float], sure: Collection[int]) -> dict[int, float]:

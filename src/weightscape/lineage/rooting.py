@@ -21,8 +21,9 @@ Parents = Int64[np.ndarray, " N"]
 
 NEIGHBOURS = 24  # how many nearest models are weighed as parents, beside the root
 CANDIDATES = 12  # how many likely roots get a whole tree of their own
-FORGIVEN = 0.1  # a descendant may have lost this share of its ancestor's delta
+FORGIVEN = 0.2  # a descendant may have lost this share of its ancestor's delta
 SHORTFALL_COST = 20.0  # what a larger loss costs, as a multiple of the distance
+SELDOM_TRAINED_ON = 1.05  # what a cast as a parent costs over its source, all else being equal
 GROWTH_SPREAD = 0.35  # how far growth strays from +1 or -1 on a true edge
 DECLARED_VOTE = 5.0  # log odds of a base that the files name
 FIT_WEIGHT = 2.5  # log odds for each factor e in the lengths of a tree's edges
@@ -34,12 +35,13 @@ class Constraints:
     """What is known beforehand, by index.
 
     forced: parent by child. forbidden: (parent, child) pairs. declared: the bases that a child's
-    files name, nearest claim first.
+    files name, nearest claim first. derived: casts and the like, which are seldom trained on.
     """
 
     forced: Mapping[int, int] = field(default_factory=dict)
     forbidden: frozenset[tuple[int, int]] = frozenset()
     declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    derived: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def parent_costs(
         penalty = 1.0 + SHORTFALL_COST * np.maximum(lost - FORGIVEN, 0.0)
         weights[elder, younger] = kinship.squared[elder, younger] * penalty
     weights[root] = kinship.squared[root]
+    weights[sorted(known.derived)] *= SELDOM_TRAINED_ON
     for elder_, younger_ in known.forbidden:
         weights[elder_, younger_] = np.inf
     for child, forced in known.forced.items():
@@ -134,15 +137,12 @@ def parent_costs(
 
 
 def shortfall(contained: Float64[np.ndarray, "T P"]) -> Float64[np.ndarray, " P"]:
-    """Tell which share of an elder's delta a younger one lacks, in all but its best tensors.
-
-    The lower quartile over tensors: a descendant has the delta whole in (nearly) every tensor.
-    """
+    """Tell which share of an elder's delta a younger one lacks: the median over tensors."""
     ordered = np.sort(contained, axis=0)  # NaN last
     known = np.isfinite(contained).sum(axis=0)
-    place = np.maximum(known - 1, 0) // 4
-    quartile = np.take_along_axis(ordered, place[None], axis=0)[0]
-    lost: Float64[np.ndarray, " P"] = np.where(known > 0, np.maximum(1.0 - quartile, 0.0), 0.0)
+    place = np.maximum(known - 1, 0) // 2
+    typical = np.take_along_axis(ordered, place[None], axis=0)[0]
+    lost: Float64[np.ndarray, " P"] = np.where(known > 0, np.maximum(1.0 - typical, 0.0), 0.0)
     return lost
 
 
