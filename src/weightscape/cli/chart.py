@@ -10,7 +10,10 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("chart", short_help="Read a folder of checkpoints: who came from whom, who belongs together.")(chart)
+    app.command(
+        "chart",
+        short_help="Read a folder of checkpoints: who came from whom, who belongs together.",
+    )(chart)
 
 
 def chart(

@@ -10,7 +10,9 @@ from weightscape.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("demo", short_help="Make a small zoo of real models, chart it, open the page.")(demo)
+    app.command("demo", short_help="Make a small zoo of real models, chart it, open the page.")(
+        demo
+    )
 
 
 def demo(

@@ -19,6 +19,8 @@ app = typer.Typer(
 # One file a verb, in the order of `--help`: the main job first, then the catalog.
 VERBS = ("chart", "demo", "zoo", "tree", "map", "near", "add", "list", "show", "remove")
 
+INTERRUPTED = 130
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -58,12 +60,18 @@ def main() -> None:
     except WeightscapeError as problem:
         err().print(f"error: {printable(str(problem))}", markup=False, soft_wrap=True, style="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        err().print("stopped; run the same command again to go on", markup=False)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except OSError as problem:
+        # a full disk, a folder that may not be written: the machine's doing, not a bug's
+        what = problem.strerror or str(problem)
+        where = f"{problem.filename}: " if problem.filename is not None else ""
+        line = f"error: {printable(where + what)}"
+        err().print(line, markup=False, soft_wrap=True, style="red")
+        sys.exit(2)
+    except SystemExit as end:
+        # typer ends with this code on Ctrl-C and says nothing
+        if end.code == INTERRUPTED:
+            err().print("stopped; run the same command again to go on", markup=False)
+        raise
 
 
 if __name__ == "__main__":

@@ -52,4 +52,3 @@ def tree(
     else:
         summary.print_forest(console.out(), answer)
         summary.print_undecided(console.out(), answer)
-
