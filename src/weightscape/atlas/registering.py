@@ -46,17 +46,16 @@ def register(
     """
     found, left_out = discover(paths, include=include, exclude=exclude)
     skipped = [Skipped(str(it.path), it.reason, it.kind) for it in left_out if it.kind != "litter"]
+    known: dict[str, list[Model]] = {}
     with store.read() as connection:
-        known = {
-            model.path: model
-            for model in model_rows.all_models(connection)
-            if model.status in ("pending", "ready", "gone")
-        }
+        for model in model_rows.all_models(connection, statuses=("pending", "ready", "gone")):
+            known.setdefault(model.path, []).append(model)
     rows: list[Model] = []
     with progress.stage("opening", total=len(found), unit="models") as advance:
         for one in found:
             try:
-                rows.append(_row(one, known.get(str(one.path.resolve())), shelf, verify, progress))
+                there = known.get(str(one.path.resolve()), [])
+                rows.append(_row(one, there, shelf, verify, progress))
             except (WeightscapeError, OSError) as problem:
                 log.info("skipped %s: %s", one.path, problem)
                 kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
@@ -75,20 +74,22 @@ def register(
 
 
 def _row(
-    found: Found, known: Model | None, shelf: Shelf, verify: bool, progress: Progress
+    found: Found, there: Sequence[Model], shelf: Shelf, verify: bool, progress: Progress
 ) -> Model:
+    """Make a model's row; `there` are the models that its path has led to, the gone included."""
     path = found.path.resolve()
     try:
         str(path).encode(), found.name.encode()
     except UnicodeEncodeError:
         raise BadInput(f"{str(path)!r} is not valid UTF-8; rename the file or folder") from None
     stamp = stamp_of(path)
+    known = next((it for it in there if it.status != "gone"), None) or next(iter(there[-1:]), None)
     facts = ModelFacts(name=found.name, wants=found.declared, run=found.run, step=found.step)
     if known is not None and known.stamp == stamp and not verify:
         # its name stays the one it was given first
         facts = replace(facts, dtype=known.dtype, adapter_ranks=known.facts.adapter_ranks)
         return replace(known, facts=replace(facts, name=known.name))
-    return _opened(found, path, stamp, facts, known, shelf, verify, progress)
+    return _opened(found, path, stamp, facts, there, shelf, verify, progress)
 
 
 def _opened(
@@ -96,23 +97,20 @@ def _opened(
     path: Path,
     stamp: Stamp,
     facts: ModelFacts,
-    known: Model | None,
+    there: Sequence[Model],
     shelf: Shelf,
     verify: bool,
     progress: Progress,
 ) -> Model:
     checkpoint = shelf.open(str(path))
-    mark = fingerprint(checkpoint)
     whole = content_hash(checkpoint, progress) if verify else None
-    if known is not None and whole and known.content_hash and whole != known.content_hash:
-        mark = f"{mark}+{whole[:16]}"
     ranks = dict(checkpoint.ranks) if isinstance(checkpoint, Adapter) else None
     return Model(
         name=found.name,
         path=str(path),
         kind=found.kind,
         format=checkpoint.format,
-        fingerprint=mark,
+        fingerprint=_mark(fingerprint(checkpoint), whole, there),
         stamp=stamp,
         nbytes=checkpoint.nbytes,
         parameters=sum(
@@ -125,6 +123,19 @@ def _opened(
         metadata=capped(checkpoint.metadata),
         content_hash=whole,
     )
+
+
+def _mark(sampled: str, whole: str | None, there: Sequence[Model]) -> str:
+    """Tell contents apart that have one fingerprint, as far as `--verify` has seen them whole."""
+    same = [it for it in there if it.fingerprint.partition("+")[0] == sampled]
+    if whole is None:
+        return next((it.fingerprint for it in same if it.status != "gone"), sampled)
+    for model in same:
+        if model.content_hash == whole:
+            return model.fingerprint
+    if any(it.fingerprint == sampled and it.content_hash for it in same):
+        return f"{sampled}+{whole[:16]}"
+    return sampled
 
 
 def _mark_gone(connection: Connection) -> None:
