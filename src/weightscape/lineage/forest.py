@@ -69,17 +69,13 @@ def _orphans(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> tuple[Undecided
 def _of_distinct(
     kinship: Kinship, facts: Mapping[str, ModelFacts], known: Known, look: Look | None
 ) -> Forest:
-    rooting, odds = best_rooting(kinship, known.constraints())
-    sure = {
-        *known.casts,
-        *known.pruned,
-        *known.merges,
-        *known.runs,
-        *known.adapters,
-        *_confirmed(rooting, known),
-    }
-    ways = own_ways(kinship, rooting)
-    siblings = estranged(ways, sure)
+    # a merge lies in the middle and passes for a missing base: first see whether there is a base
+    rooting, odds = best_rooting(kinship, known.constraints(childless_merges=True))
+    ways, siblings = _siblings(kinship, known, rooting)
+    if known.merges and not siblings:
+        rooting, odds = best_rooting(kinship, known.constraints())
+        ways, siblings = _siblings(kinship, known, rooting)
+    sure = _sure(known, rooting)
     if len(kinship.models) == 2 and not sure and max(odds.values()) < LONE_PAIR:
         reason = "two models and nothing that tells which came first: " + _norms(kinship, rooting)
         return Forest(undecided=(Undecided(tuple(sorted(kinship.models)), reason),))
@@ -93,11 +89,21 @@ def _of_distinct(
     return Forest(tuple(edges), roots, undecided)
 
 
-def _confirmed(rooting: Rooting, known: Known) -> set[int]:
-    """Find the children whose recovered parent is what their files declare."""
-    return {
+def _siblings(
+    kinship: Kinship, known: Known, rooting: Rooting
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Give the root's own share of the way to its children, and those that are its siblings."""
+    ways = own_ways(kinship, rooting)
+    return ways, estranged(ways, _sure(known, rooting))
+
+
+def _sure(known: Known, rooting: Rooting) -> set[int]:
+    """Find the children whose parent is known beyond geometry, or is what their files declare."""
+    confirmed = {
         child for child, bases in known.declared.items() if int(rooting.parent[child]) in bases[:1]
     }
+    certain = (known.casts, known.pruned, known.merges, known.runs, known.adapters)
+    return confirmed.union(*certain)
 
 
 def _norms(kinship: Kinship, rooting: Rooting) -> str:

@@ -37,7 +37,7 @@ class Known:
     adapters: Mapping[int, int] = field(default_factory=dict)
     declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
-    def constraints(self) -> Constraints:
+    def constraints(self, *, childless_merges: bool = False) -> Constraints:
         """Turn the links into what the search for a root must respect."""
         heaviest = {
             child: max(sources, key=lambda source: (sources[source], -source))
@@ -45,7 +45,8 @@ class Known:
         }
         forced = {**heaviest, **self.runs, **self.pruned, **self.casts, **self.adapters}
         derived = frozenset({*self.casts, *self.pruned})
-        return Constraints(_without_cycles(forced), self.no_heirs, self.declared, derived)
+        barren = frozenset(self.merges) if childless_merges else frozenset()
+        return Constraints(_without_cycles(forced), self.no_heirs, self.declared, derived, barren)
 
 
 def _without_cycles(forced: Mapping[int, int]) -> dict[int, int]:

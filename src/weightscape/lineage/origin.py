@@ -8,7 +8,7 @@ from triangles of children (Gromov's product) and from norms. A true base has no
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from weightscape.lineage.kinship import Kinship
 from weightscape.lineage.rooting import Rooting
@@ -16,6 +16,7 @@ from weightscape.lineage.rooting import Rooting
 OWN_WAY = 0.2  # share of the way that is the would-be base's own, above which it is no base
 OWN_WAY_AMONG_SIBLINGS = 0.08  # the same where another child has shown the root to be no base
 TRUSTED_GROWTH = 0.5  # norms that grow less than this on most edges are held back by decay
+MOST_SISTERS = 24  # more triangles tell nothing new
 USUAL_GROWTH = 1.25  # larger growth than this, either way, comes from weight decay
 
 
@@ -30,6 +31,7 @@ def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, float]:
     if not children.size:
         return {}
     growth, error = kinship.typical_growth(np.full_like(children, root), children)
+    astray = _share_against(kinship, root, children)
     trusted = _norms_grow_below(kinship, rooting)
     ways: dict[int, float] = {}
     for place, child in enumerate(children):
@@ -38,10 +40,25 @@ def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, float]:
         if by_triangles is not None:
             said.append(by_triangles)
         if abs(growth[place]) <= USUAL_GROWTH and (trusted or by_triangles is not None):
-            said.append(float(np.clip(0.5 * (1.0 - growth[place] - error[place]), 0.0, 1.0)))
+            said.append(max(float(astray[place] - 0.5 * error[place]), 0.0))
         if said:
             ways[int(child)] = min(said)
     return ways
+
+
+def _share_against(
+    kinship: Kinship, root: int, children: Int64[np.ndarray, " C"]
+) -> Float64[np.ndarray, " C"]:
+    """Give the root's own share of the way by norms, (1 - growth) / 2, averaged over tensors.
+
+    The average and not the median: two models that were each trained in other layers look like
+    ancestors of one another in half of the tensors.
+    """
+    growth = kinship.growth(np.full_like(children, root), children)
+    known = np.isfinite(growth)
+    shares = np.where(known, 0.5 * (1.0 - np.clip(np.nan_to_num(growth), -1.0, 1.0)), 0.0)
+    average: Float64[np.ndarray, " C"] = shares.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return average
 
 
 def _norms_grow_below(kinship: Kinship, rooting: Rooting) -> bool:
@@ -71,11 +88,13 @@ def estranged(ways: Mapping[int, float], sure: Collection[int]) -> dict[int, flo
 def _by_triangles(
     kinship: Kinship, root: int, child: int, children: Int64[np.ndarray, " C"]
 ) -> float | None:
-    """Give the root's own share of the way to a child: the typical one over its sisters."""
-    sisters = children[children != child]
-    squared = kinship.squared
-    way = float(squared[root, child])
-    if not sisters.size or way <= 0.0:
+    """Give the root's own share of the way to a child, averaged over tensors, by its sisters."""
+    sisters = children[children != child][:MOST_SISTERS]
+    if not sisters.size:
         return None
-    shared = 0.5 * (way + squared[root, sisters] - squared[child, sisters])
-    return float(np.clip(np.median(shared) / way, 0.0, 1.0))
+    here, there = np.full_like(sisters, root), np.full_like(sisters, child)
+    way = kinship.apart(here, there)
+    shared = 0.5 * (way + kinship.apart(here, sisters) - kinship.apart(there, sisters))
+    shares = np.divide(shared, way, out=np.full_like(way, np.nan), where=way > 0)
+    typical = np.median(shares[np.isfinite(shares).all(axis=1)], axis=1)
+    return float(np.clip(typical, 0.0, 1.0).mean()) if typical.size else None

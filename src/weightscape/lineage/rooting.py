@@ -21,10 +21,12 @@ Parents = Int64[np.ndarray, " N"]
 
 NEIGHBOURS = 24  # how many nearest models are weighed as parents, beside the root
 CANDIDATES = 12  # how many likely roots get a whole tree of their own
+LOSS_COST = 1.0  # what any loss costs, as a multiple of the distance
 FORGIVEN = 0.2  # a descendant may have lost this share of its ancestor's delta
 SHORTFALL_COST = 20.0  # what a larger loss costs, as a multiple of the distance
 SELDOM_TRAINED_ON = 1.05  # what a cast as a parent costs over its source, all else being equal
 GROWTH_SPREAD = 0.35  # how far growth strays from +1 or -1 on a true edge
+ASTRAY = 0.45  # typical distance of growth from +1 or -1 at which norms are half trusted
 DECLARED_VOTE = 5.0  # log odds of a base that the files name
 FIT_WEIGHT = 2.5  # log odds for each factor e in the lengths of a tree's edges
 LARGEST_FIT_VOTE = 10.0  # log odds: fits are correlated over edges and must not outvote the rest
@@ -36,12 +38,14 @@ class Constraints:
 
     forced: parent by child. forbidden: (parent, child) pairs. declared: the bases that a child's
     files name, nearest claim first. derived: casts and the like, which are seldom trained on.
+    barren: models that are nobody's parent.
     """
 
     forced: Mapping[int, int] = field(default_factory=dict)
     forbidden: frozenset[tuple[int, int]] = frozenset()
     declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     derived: frozenset[int] = frozenset()
+    barren: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,12 @@ class Rooting:
 def best_rooting(kinship: Kinship, known: Constraints) -> tuple[Rooting, dict[int, float]]:
     """Find the likeliest root and its tree, and how likely each weighed root is."""
     near = nearest_models(kinship.squared, NEIGHBOURS)
-    likely = likely_roots(kinship, known)
-    rootings = [_root_at(kinship, root, near, known) for root in likely]
+    free = [i for i in range(len(kinship.models)) if i not in known.forced]
+    centre = free[int(np.argmin(np.median(kinship.squared[free], axis=1)))]
+    undirected = minimum_arborescence(kinship.squared, centre)
+    trust = trust_in_norms(kinship, undirected)
+    likely = _likely_roots(kinship, known, undirected, trust)
+    rootings = [_root_at(kinship, root, near, known, trust) for root in likely]
     fit = np.array([rooting.votes.fit for rooting in rootings])
     rest = np.array([rooting.votes.total - rooting.votes.fit for rooting in rootings])
     score = rest + np.maximum(fit - fit.max(), -LARGEST_FIT_VOTE)
@@ -91,7 +99,11 @@ def nearest_models(squared: Float64[np.ndarray, "N N"], count: int) -> Int64[np.
 
 
 def _root_at(
-    kinship: Kinship, root: int, near: Int64[np.ndarray, "N K"], known: Constraints
+    kinship: Kinship,
+    root: int,
+    near: Int64[np.ndarray, "N K"],
+    known: Constraints,
+    trust: float,
 ) -> Rooting:
     weights = parent_costs(kinship, root, near, known)
     parent = minimum_arborescence(weights, root)
@@ -99,7 +111,7 @@ def _root_at(
     costs = weights[parent[child], child]
     votes = Votes(
         fit=-FIT_WEIGHT * float(np.log(costs + 1e-9).sum()),
-        growth=0.5 * float(growth_votes(kinship, parent[child], child).sum()),
+        growth=0.5 * trust * float(growth_votes(kinship, parent[child], child).sum()),
         shape=births(parent),
         declared=_declared_votes(parent, known),
     )
@@ -122,10 +134,11 @@ def parent_costs(
     elder, younger = elder[pairs], younger[pairs]
     if elder.size:
         lost = shortfall(kinship.contained(root, elder, younger))
-        penalty = 1.0 + SHORTFALL_COST * np.maximum(lost - FORGIVEN, 0.0)
+        penalty = 1.0 + LOSS_COST * lost + SHORTFALL_COST * np.maximum(lost - FORGIVEN, 0.0)
         weights[elder, younger] = kinship.squared[elder, younger] * penalty
     weights[root] = kinship.squared[root]
     weights[sorted(known.derived)] *= SELDOM_TRAINED_ON
+    weights[sorted(known.barren)] = np.inf
     for elder_, younger_ in known.forbidden:
         weights[elder_, younger_] = np.inf
     for child, forced in known.forced.items():
@@ -144,6 +157,21 @@ def shortfall(contained: Float64[np.ndarray, "T P"]) -> Float64[np.ndarray, " P"
     typical = np.take_along_axis(ordered, place[None], axis=0)[0]
     lost: Float64[np.ndarray, " P"] = np.where(known > 0, np.maximum(1.0 - typical, 0.0), 0.0)
     return lost
+
+
+def trust_in_norms(kinship: Kinship, tree: Parents) -> float:
+    """Tell how far norm growth can be trusted in a whole tree, 0 to 1, whatever its directions.
+
+    On true edges growth is near +1 or, the wrong way round, -1. Where it mostly is neither, as
+    weight decay or a missing base make it, no edge's growth means much.
+    """
+    child = np.flatnonzero(tree >= 0)
+    growth, error = kinship.typical_growth(tree[child], child)
+    clear = np.isfinite(error) & (error < GROWTH_SPREAD)
+    if not clear.any():
+        return 1.0  # where errors are large votes are small anyway
+    astray = float(np.median(np.abs(np.abs(growth[clear]) - 1.0)))
+    return 1.0 / (1.0 + (astray / ASTRAY) ** 4)
 
 
 def growth_votes(kinship: Kinship, elder: Parents, younger: Parents) -> Float64[np.ndarray, " P"]:
@@ -210,19 +238,16 @@ def _declared_votes(parent: Parents, known: Constraints) -> float:
     return votes
 
 
-def likely_roots(kinship: Kinship, known: Constraints) -> list[int]:
+def _likely_roots(kinship: Kinship, known: Constraints, parent: Parents, trust: float) -> list[int]:
     """Pick the models worth a whole tree of their own as roots, by the undirected tree.
 
     Turning one edge round changes growth and shape by that edge's share alone, so all roots are
-    scored in one walk over the minimum spanning tree.
+    scored in one walk over the minimum spanning tree, given as hung from its centre.
     """
-    free = [i for i in range(len(kinship.models)) if i not in known.forced]
-    centre = free[int(np.argmin(np.median(kinship.squared[free], axis=1)))]
-    parent = minimum_arborescence(kinship.squared, centre)
     sizes = subtree_sizes(parent)
     child = np.flatnonzero(parent >= 0)
     votes = np.zeros(len(parent))
-    votes[child] = growth_votes(kinship, parent[child], child)
+    votes[child] = trust * growth_votes(kinship, parent[child], child)
     score = np.zeros(len(parent))
     for node in births_order(parent):
         above = parent[node]
@@ -233,6 +258,8 @@ def likely_roots(kinship: Kinship, known: Constraints) -> list[int]:
         for base in bases[:1]:
             score[base] += DECLARED_VOTE
             score[child_] -= DECLARED_VOTE
+    free = [i for i in range(len(parent)) if i not in known.forced]
     ranked = sorted(free, key=lambda node: (-score[node], kinship.models[node]))
+    centre = int(np.flatnonzero(parent < 0)[0])
     chosen = ranked[:CANDIDATES]
     return chosen if centre in chosen else [*chosen, centre]
