@@ -1,1 +1,1 @@
-"""."""
+"""Data sets, evaluation and fine-tuning."""

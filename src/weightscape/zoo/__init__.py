@@ -1,1 +1,1 @@
-"""."""
+"""Sample populations with known truth, made from real bases and real data."""

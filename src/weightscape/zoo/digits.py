@@ -39,7 +39,7 @@ from weightscape.zoo.digits_plan import DigitsModel, DigitsTraining, DigitsZoo, 
 from weightscape.zoo.plan import truth_of
 from weightscape.zoo.truth import TRUTH_FILE, Truth, read_truth, write_truth
 
-BATCH = 32
+BATCH = 48
 LORA_SCALE = 2.0
 Tensors = dict[str, Tensor]
 
@@ -91,8 +91,9 @@ def load_digits_model(folder: Path) -> DigitsViT:
     from safetensors.torch import load_file
 
     tensors = load_file(str(folder / "model.safetensors"))
-    model = DigitsViT(len(tensors["classifier.weight"]))
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    with torch.device("meta"):  # nothing is drawn that would be overwritten at once
+        model = DigitsViT(len(tensors["classifier.weight"]))
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return model.eval()
 
 
@@ -141,7 +142,10 @@ def _trained(training: DigitsTraining, task: str, start: DigitsViT | None) -> Di
         if start is not None:
             model.vit.load_state_dict(start.vit.state_dict())
         torch.manual_seed(training.head_seed)
-        model.classifier.reset_parameters()
+        # a small head, so that the data decide where features move: with a large random one,
+        # models of one task would not move alike
+        nn.init.normal_(model.classifier.weight, std=0.002)
+        nn.init.zeros_(model.classifier.bias)
         if training.rank:
             add_low_rank(model, rank=training.rank, scale=LORA_SCALE)
     for name, parameter in model.named_parameters():

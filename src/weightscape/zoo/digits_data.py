@@ -12,18 +12,13 @@ from weightscape.errors import UnknownName
 HELD_OUT = 360  # of 1,797 images
 
 
-def _same(images: Tensor) -> Tensor:
-    return images
-
-
 @dataclass(frozen=True, slots=True)
 class DigitsTask:
-    """A task: groups of digits to be told apart, on images changed in one way."""
+    """Groups of digits to be told apart, on images that are changed in one way (the domain)."""
 
     name: str
     domain: str
     groups: Sequence[Sequence[int]]
-    change: Callable[[Tensor], Tensor] = _same
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +31,47 @@ class DigitsData:
     test_labels: Tensor
 
 
-ALL = tuple((digit,) for digit in range(10))
-
-DIGITS_TASKS: Mapping[str, DigitsTask] = {
-    task.name: task
-    for task in (
-        DigitsTask("digits", "digits", ALL),
-        DigitsTask("parity", "grouping", ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9))),
-        DigitsTask("flipped", "image", ALL, lambda images: images.flip(1)),
-        DigitsTask("low-half", "subset", ((0,), (1,), (2,), (3,), (4,))),
-        DigitsTask("mirrored", "image", ALL, lambda images: images.flip(2)),
-        DigitsTask("loops", "grouping", ((0, 6, 8, 9), (1, 2, 3, 4, 5, 7))),
-        DigitsTask("high-half", "subset", ((5,), (6,), (7,), (8,), (9,))),
-        DigitsTask("rotated", "image", ALL, lambda images: images.rot90(1, (1, 2))),
-        DigitsTask("mod3", "grouping", ((0, 3, 6, 9), (1, 4, 7), (2, 5, 8))),
-        DigitsTask("odd-digits", "subset", ((1,), (3,), (5,), (7,), (9,))),
-        DigitsTask("inverted", "image", ALL, lambda images: 1 - images),
-        DigitsTask("size", "grouping", ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9))),
-    )
+CHANGES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda images: images,
+    "rotated": lambda images: images.rot90(1, (1, 2)),
+    "flipped": lambda images: images.flip(1),
+    "inverted": lambda images: 1 - images,
+    "mirrored": lambda images: images.flip(2),
 }
+GROUPS: Mapping[str, Sequence[Sequence[int]]] = {
+    "digits": tuple((digit,) for digit in range(10)),
+    "parity": ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9)),
+    "low": ((0,), (1,), (2,), (3,), (4,)),
+    "loops": ((0, 6, 8, 9), (1, 2, 3, 4, 5, 7)),
+    "mod3": ((0, 3, 6, 9), (1, 4, 7), (2, 5, 8)),
+}
+BASE_TASK = "plain-digits"
+TASK_NAMES = (
+    "rotated-parity",
+    "flipped-digits",
+    "inverted-low",
+    "mirrored-parity",
+    "flipped-loops",
+    "rotated-mod3",
+    "inverted-parity",
+    "mirrored-low",
+    "rotated-digits",
+    "flipped-parity",
+    "inverted-mod3",
+    "mirrored-loops",
+)
+"""In the order in which zoos take them up; neighbours in it look at differently changed images."""
 
 
 def digits_task(name: str) -> DigitsTask:
-    """Look up a digits task; raises UnknownName."""
-    try:
-        return DIGITS_TASKS[name]
-    except KeyError:
-        raise UnknownName("digits task", name, DIGITS_TASKS) from None
+    """Look up a digits task, "change-groups"; raises UnknownName."""
+    if name not in (BASE_TASK, *TASK_NAMES):
+        raise UnknownName("digits task", name, TASK_NAMES)
+    change, groups = name.split("-")
+    return DigitsTask(name, change, GROUPS[groups])
 
 
-@lru_cache(maxsize=len(DIGITS_TASKS))
+@lru_cache(maxsize=len(TASK_NAMES) + 1)
 def digits_data(name: str) -> DigitsData:
     """Load a task's images, scaled to [0, 1]; every task holds out the same ones."""
     task = digits_task(name)
@@ -75,7 +81,7 @@ def digits_data(name: str) -> DigitsData:
         group[list(members)] = number
     labels = group[digits]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    changed = task.change(images)
+    changed = CHANGES[task.domain](images)
     test, train = (part[labels[part] >= 0] for part in (order[:HELD_OUT], order[HELD_OUT:]))
     return DigitsData(changed[train], labels[train], changed[test], labels[test])
 

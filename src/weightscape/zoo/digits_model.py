@@ -11,7 +11,7 @@ WIDTH = 48
 DEPTH = 2
 HEADS = 4
 PATCHES = 16  # 8 x 8 pixels, cut into patches of 2 x 2
-DROPOUT = 0.1
+DROPOUT = 0.05
 
 
 class Embeddings(nn.Module):

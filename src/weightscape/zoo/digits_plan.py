@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from weightscape.catalog.records import EdgeKind
 from weightscape.errors import BadInput
-from weightscape.zoo.digits_data import DIGITS_TASKS, digits_task
+from weightscape.zoo.digits_data import BASE_TASK, TASK_NAMES, digits_task
 from weightscape.zoo.plan import Planned, Step, draw_seeds
 from weightscape.zoo.shapes import grow
 
@@ -43,14 +43,13 @@ class DigitsZoo:
     weight_decay: float = 0.01
     base_steps: int = 400
     steps: int = 60
-    lr: float = 2e-3
+    lr: float = 3e-3
     declare: bool = False
     seed: int = 0
 
 
 BASE_LR = 3e-3
 LOWER_HALF = ("vit.embeddings.*", "vit.layer.0.*")
-TASK_NAMES = tuple(name for name in DIGITS_TASKS if name != "digits")
 
 
 def root_names(zoo: DigitsZoo) -> list[str]:
@@ -73,8 +72,8 @@ def plan_digits_zoo(zoo: DigitsZoo) -> list[DigitsModel]:
             "base",
             (),
             None,
-            "digits",
-            "digits",
+            BASE_TASK,
+            "plain",
             _training(zoo, name, zoo.base_steps, BASE_LR),
         )
         for name in root_names(zoo)
@@ -104,9 +103,10 @@ def _plan_trees(zoo: DigitsZoo, roots: Sequence[str]) -> list[DigitsModel]:
 def _plan_specials(zoo: DigitsZoo, root: str, tree: Sequence[DigitsModel]) -> list[DigitsModel]:
     """Plan the special models of one tree, whose trained models are given."""
     first, second = tree[:2]
-    lora = _fine_tuned(zoo, "flipped-lora", "flipped", root, rank=4, merge=False)
-    merged = _fine_tuned(zoo, "low-half-lora-merged", "low-half", root, rank=4)
-    frozen = _fine_tuned(zoo, "parity-frozen", "parity", root, freeze=LOWER_HALF)
+    frozen_task, lora_task, merged_task, *_ = TASK_NAMES
+    lora = _fine_tuned(zoo, f"{lora_task}-lora", lora_task, root, rank=4, merge=False)
+    merged = _fine_tuned(zoo, f"{merged_task}-lora-merged", merged_task, root, rank=4)
+    frozen = _fine_tuned(zoo, f"{frozen_task}-frozen", frozen_task, root, freeze=LOWER_HALF)
     # the average of a parent and its child would only be a point between them
     partner = second if second.parents == first.parents else frozen
     return [
