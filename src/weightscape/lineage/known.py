@@ -164,7 +164,8 @@ def _find_pruned(kinship: Kinship, casts: Mapping[int, int]) -> dict[int, int]:
         changed = np.isfinite(growth)
         exact = np.where(changed, np.abs(growth - 1.0) <= EXACTLY, True).all(axis=0)
         whole = nearest[exact & (changed.sum(axis=0) >= FEWEST_PRUNED)]
-        if whole.size:
+        # exactly orthogonal to everybody is no mark of pruning
+        if whole.size and (whole.size < len(nearest) or len(nearest) == 1):
             pruned[i] = int(whole[0])
     return _without_cycles(pruned)
 
@@ -203,7 +204,8 @@ def _mix_of(
     if len(others) < 2:
         return {}
     dtype = _dtype(kinship, facts, model)
-    noise = float(np.mean(kinship.share * kinship.rounding(model, dtype)))
+    # NaN at a tensor that the model lacks
+    noise = float(np.nansum(kinship.share * kinship.rounding(model, dtype))) / len(kinship.used)
     nearest = float(kinship.squared[model, others].min())
     limit = HULL_RESIDUAL * nearest + ROUNDING_MARGIN * noise
     if not np.isfinite(kinship.squared[model, others]).all() or nearest <= 4.0 * limit:

@@ -1,6 +1,6 @@
 """Clusters of directions: how many there are, who is in which, and who is in none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -16,10 +16,12 @@ DEFAULT_CLUSTERING = "spectral"
 OUTLIER = -1
 
 LEAST_CONTRAST = 0.04  # by how much cosines inside clusters must beat those between
-NOISE_MULTIPLE = 4.0  # the best of many noisy splits looks this many errors better than none
+NOISE_MULTIPLE = 4.0  # by how many standard errors they must, since the best split is chosen
 TWINS = 0.97  # cosine of models that are one but for rounding or a touch
+STRANGER_ERRORS = 3.0  # a member is nearer to its cluster than strangers by this many errors
+LEAST_NOISE = 0.01  # errors of cosines smaller than this are not believed
 FEWEST_MODELS = 4  # fewer have too few pairs to tell a cluster from chance
-_TRIED = 48  # how many numbers of clusters are tried
+_MOST = 64  # no more clusters than this are looked for unasked
 
 
 @clusterings.register("spectral")
@@ -76,29 +78,38 @@ def _cluster_distinct(cosine: Cosines, noise: float, count: int | None, clusteri
         return clusterings[clustering](cosine, min(count, n))
     if n < FEWEST_MODELS:
         return np.zeros(n, dtype=np.int64)
+    level = _levelled(cosine)
     best, height = np.zeros(n, dtype=np.int64), -np.inf
-    for labels in _splits(cosine, clustering):
-        refined = _refine(cosine, labels)
-        found = mean_silhouette(cosine, refined)
+    for labels in _splits(level, clustering):
+        refined = _refine(level, labels)
+        found = mean_silhouette(level, refined)
         if found > height + 1e-9:
             best, height = refined, found
-    inside, between = contrast_parts(cosine, best)
-    if inside - between < max(LEAST_CONTRAST, NOISE_MULTIPLE * noise):
+    if not _stands_out(level, best, noise):
         return np.zeros(n, dtype=np.int64)
-    return _without_strangers(cosine, best, noise)
+    return _without_strangers(level, best, noise)
 
 
-def _splits(cosine: Cosines, clustering: str) -> list[Labels]:
-    """Cut the models into 2, 3, ... clusters; coarser steps where there are many models."""
-    n = len(cosine)
-    most = max(2, min(n - 1, (2 * n) // 3))
-    steps = np.unique(np.round(np.geomspace(2, most, _TRIED)).astype(int))
-    counts = np.arange(2, most + 1) if most <= _TRIED else steps
+def _levelled(cosine: Cosines) -> Cosines:
+    """Cut cosines off at what nearest models usually have.
+
+    A model and what was trained on from it, or a merge and its sources, are far nearer than two
+    models of one task, and would pass for the only clusters there are.
+    """
+    highest = (cosine - 2.0 * np.eye(len(cosine))).max(axis=1)
+    level: Cosines = np.minimum(cosine, max(float(np.median(highest)), LEAST_CONTRAST))
+    np.fill_diagonal(level, 1.0)
+    return level
+
+
+def _splits(cosine: Cosines, clustering: str) -> Iterator[Labels]:
+    """Cut the models into 2, 3, ... clusters, up to two thirds of their number or `_MOST`."""
+    counts = range(2, max(2, min((2 * len(cosine)) // 3, _MOST)) + 1)
     if clustering == "spectral":
-        embedding = _embedding(cosine, int(counts[-1]))
-        return [_cut(embedding, int(count)) for count in counts]
-    cut = clusterings[clustering]
-    return [cut(cosine, int(count)) for count in counts]
+        embedding = _embedding(cosine, counts[-1])
+        yield from (_cut(embedding, count) for count in counts)
+    else:
+        yield from (clusterings[clustering](cosine, count) for count in counts)
 
 
 def _embedding(cosine: Cosines, width: int) -> Float64[np.ndarray, "N K"]:
@@ -176,14 +187,21 @@ def mean_silhouette(cosine: Cosines, labels: Labels) -> float:
     return float(silhouette.mean())
 
 
-def contrast_parts(cosine: Cosines, labels: Labels) -> tuple[float, float]:
-    """Give the mean cosine of pairs inside clusters and of pairs between them."""
+def _stands_out(cosine: Cosines, labels: Labels, noise: float) -> bool:
+    """Tell whether cosines inside clusters beat those between by more than choosing can.
+
+    The best of many noisy splits looks several standard errors better than none; the error of a
+    cluster's mean falls with the number of its pairs.
+    """
     pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
     same = labels[:, None] == labels[None, :]
     inside, between = cosine[pairs & same], cosine[pairs & ~same]
     if not inside.size or not between.size:
-        return 0.0, 0.0
-    return float(inside.mean()), float(between.mean())
+        return False
+    clusters = int(np.sum(np.bincount(labels) > 1))
+    error = noise / np.sqrt(max(inside.size / clusters, 1.0))
+    contrast = float(inside.mean() - between.mean())
+    return contrast >= max(LEAST_CONTRAST, NOISE_MULTIPLE * float(error))
 
 
 def _without_strangers(cosine: Cosines, labels: Labels, noise: float) -> Labels:
@@ -191,21 +209,15 @@ def _without_strangers(cosine: Cosines, labels: Labels, noise: float) -> Labels:
 
     A lone model joins the cluster it is nearest to, if it is nearer than that.
     """
-    n = len(labels)
     pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
     between = cosine[pairs & (labels[:, None] != labels[None, :])]
-    middle = float(np.median(between))
-    spread = 1.4826 * float(np.median(np.abs(between - middle)))
-    limit = middle + 3.0 * max(spread, noise)
+    limit = float(np.median(between)) + STRANGER_ERRORS * max(noise, LEAST_NOISE)
     towards = _mean_cosines(cosine, labels)
-    own = towards[np.arange(n), labels]
-    result = labels.copy()
-    for i in range(n):
-        if own[i] > limit:
-            continue
-        best = int(towards[i].argmax())
-        joins = np.sum(labels == best) > 1 and towards[i, best] > limit
-        result[i] = best if joins else OUTLIER
+    own = towards[np.arange(len(labels)), labels]
+    shared = np.bincount(labels)[labels] > 1
+    towards[:, np.bincount(labels) < 2] = -np.inf
+    best = np.where(towards.max(axis=1) > limit, towards.argmax(axis=1), OUTLIER)
+    result: Labels = np.where(shared & (own > limit), labels, best)
     return result
 
 
