@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from weightscape.catalog.names import free_name
 from weightscape.catalog.records import Family, FamilyTensor, Tree
 from weightscape.catalog.schema import families, family_tensors, models, places, trees
 from weightscape.errors import MismatchedModels
@@ -22,7 +23,12 @@ def ensure_family(connection: Connection, name: str, signature: Shapes, role: st
     row = connection.execute(known).one_or_none()
     if row is None:
         taken = set(connection.execute(select(families.c.name)).scalars())
-        family = {"name": _free(name, taken), "role": role, "signature": packed, "digest": digest}
+        family = {
+            "name": free_name(name, taken),
+            "role": role,
+            "signature": packed,
+            "digest": digest,
+        }
         connection.execute(insert(families).values(**family))
         row = connection.execute(known).one()
     return _family(row)
@@ -76,7 +82,7 @@ def ensure_tree(
     row = connection.execute(known).one_or_none()
     if row is None:
         taken = {tree.name for tree in all_trees(connection, family_id)}
-        free = _free(name, taken)
+        free = free_name(name, taken)
         result = connection.execute(
             insert(trees).values(family_id=family_id, name=free, reference_id=reference_id)
         )
@@ -132,14 +138,6 @@ def size(connection: Connection, tree_id: int) -> int:
     top = select(func.max(places.c.position)).where(places.c.tree_id == tree_id)
     last: int | None = connection.execute(top).scalar_one()
     return 0 if last is None else last + 1
-
-
-def _free(name: str, taken: set[str]) -> str:
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name}~{number}"
-    return free
 
 
 def _family(row: Row[Any]) -> Family:

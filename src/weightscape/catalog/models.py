@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from weightscape.catalog import findings
+from weightscape.catalog.names import free_name
 from weightscape.catalog.places import leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
 from weightscape.catalog.schema import models, places
@@ -31,7 +32,7 @@ def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
         same_path = known.setdefault(model.path, [])
         row = next((it for it in same_path if it.fingerprint == model.fingerprint), None)
         if row is None:
-            row = _insert(connection, replace(model, name=_free_name(model.name, names)))
+            row = _insert(connection, replace(model, name=free_name(model.name, names)))
             names.add(row.name)
             same_path.append(row)
         else:
@@ -189,14 +190,6 @@ def _packed_facts(facts: ModelFacts) -> dict[str, Any]:
         "step": facts.step,
         "ranks": facts.adapter_ranks,
     }
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name}~{number}"
-    return free
 
 
 def _model(row: Row[Any]) -> Model:
