@@ -1,6 +1,7 @@
 """What was done to a parent to make its child: the kind of an edge, and the words for it."""
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 import numpy as np
 
@@ -13,7 +14,7 @@ Look = Callable[[str, str], DeltaLook]
 MOSTLY = 0.999  # share of elements that makes "all" where odd ones may differ
 PRUNED = 0.1  # new exact zeros, as a share of all elements
 LOW_RANK = 0.5  # of a matrix's smaller side: a fine-tune by full matrices has more
-MEANT_TO_FREEZE = 0.1  # share of tensors left unchanged that is no accident
+MEANT_TO_FREEZE = 0.1  # share of tensors, or of parameters, left unchanged that is no accident
 FEWEST_MATRICES = 3  # in fewer a change may have the size of a rounding by chance
 MOSTLY_VECTORS = 0.9  # share of vectors that rounding of matrices leaves alone
 ROUNDING_RANGE = (0.1, 1.2)  # of a change, over one rounding with the tensor's own peak
@@ -34,7 +35,7 @@ def kind_of(
     if bits is not None:
         words = f"matrices are off by what rounding to {bits} bits leaves, vectors are unchanged"
         return "quantised", (words,)
-    if MEANT_TO_FREEZE * len(same) <= sum(same.values()) and any(same.values()):
+    if _frozen_share(tree, same) >= MEANT_TO_FREEZE:
         return "frozen-part", (describe_unchanged(same),)
     return "full", ()
 
@@ -49,6 +50,20 @@ def unchanged_tensors(tree: TreeGram, parent: str, child: str) -> dict[str, bool
         if ours and theirs:
             same[name] = bool(ours == theirs or apart == 0.0)
     return same
+
+
+def _frozen_share(tree: TreeGram, same: Mapping[str, bool]) -> float:
+    """Give the share of tensors or of parameters left unchanged, whichever is larger.
+
+    Embeddings are few tensors and half of a small model; norms and biases are the other way round.
+    """
+    if not any(same.values()):
+        return 0.0
+    size = {name: prod(shape) for name, shape in zip(tree.tensors, tree.shapes, strict=True)}
+    parameters = sum(size[name] for name, flag in same.items() if flag)
+    return max(
+        sum(same.values()) / len(same), parameters / max(1, sum(size[name] for name in same))
+    )
 
 
 def rounded_to_bits(
