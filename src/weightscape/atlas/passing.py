@@ -15,10 +15,10 @@ from weightscape.catalog.store import Store
 from weightscape.geometry.align import Shape
 from weightscape.geometry.gram import (
     DEFAULT_MEMORY,
-    Member,
     TensorProducts,
     gram_pass,
 )
+from weightscape.geometry.piece import Member
 from weightscape.progress import Progress, silent
 
 
@@ -171,7 +171,9 @@ def _keep(
     products: TensorProducts,
 ) -> None:
     """Keep one tensor's rows: a killed pass loses at most the tensors it was at."""
-    rows = {p: np.ascontiguousarray(products.rows[k, : p + 1]) for k, p in enumerate(fresh)}
+    # an infinite weight makes its products infinite, or NaN beside a zero: neither is a number
+    finite = np.where(np.isfinite(products.rows), products.rows, np.nan)
+    rows = {p: np.ascontiguousarray(finite[k, : p + 1]) for k, p in enumerate(fresh)}
     statistics = {
         position: TensorStatistics(
             content_hash=products.hashes[k],

@@ -1,5 +1,6 @@
 """Placing models: into the family whose backbone they share, and the tree they grew on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,10 @@ def _by_family(
 ) -> list[tuple[Family, list[_Candidate]]]:
     """Match each candidate to a family that is there, or found one with it."""
     grouped: dict[int, tuple[Family, list[_Candidate]]] = {}
-    for candidate in candidates:
+    exact = Counter(tuple(it.backbone.shapes.items()) for it in candidates)
+    # what a family's founder lacks is compared in nobody: the commonest goes first
+    usual = sorted(candidates, key=lambda it: -exact[tuple(it.backbone.shapes.items())])
+    for candidate in usual:
         with store.write() as connection:
             family = _find(connection, candidate.backbone, FULL)
             if family is None:
@@ -149,7 +153,8 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
             members = [i for i, tree in enumerate(trees) if tree == number]
             tree = number
             if number < 0:
-                reference = candidates[members[central(block[members])]].model
+                sound = _soundest(block, members)
+                reference = candidates[sound[central(block[sound])]].model
                 tree = families.ensure_tree(connection, family.id, reference.name, reference.id).id
             families.claim(connection, tree, [candidates[i].model.id for i in members])
         samples.put_samples(
@@ -158,6 +163,12 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
             {it.model.id: block[i].ravel() for i, it in enumerate(candidates)},
         )
     return read
+
+
+def _soundest(block: np.ndarray, members: Sequence[int]) -> list[int]:
+    """Pick those that may be a reference: with the most of the sampled weights there and finite."""
+    known = {i: int(np.isfinite(block[i]).sum()) for i in members}
+    return [i for i in members if known[i] == max(known.values())]
 
 
 def _sample(

@@ -10,7 +10,7 @@ import torch
 from weightscape.catalog.records import Model, Stamp
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, backbone, match, strip_wrappers
-from weightscape.geometry.gram import Member
+from weightscape.geometry.piece import Member
 from weightscape.io import Adapter, Checkpoint, open_checkpoint
 
 # What a model's files may say about it before we stop keeping it (they are untrusted).

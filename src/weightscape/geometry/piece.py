@@ -86,6 +86,8 @@ def work_piece(
     rank = {index: k for k, index in enumerate(fresh)}
     views = [_View(member, piece, block, i in rank) for i, member in enumerate(members)]
     origin = _View(reference, piece, block, False) if reference is not None else None
+    if origin is not None and not origin.present:
+        origin = None
     tally = _Tally(len(fresh), block)
     multiply = _products(len(fresh), count, list(fresh) == list(range(count)), fresh)
     rows = np.zeros((len(fresh), count))
@@ -93,7 +95,7 @@ def work_piece(
     for start in range(piece.start, piece.stop, block):
         stop = min(start + block, piece.stop)
         deltas = delta[:, : stop - start]
-        base = origin.read(start, stop) if origin is not None else None
+        base = _finite(origin.read(start, stop)) if origin is not None else None
         for index, view in enumerate(views):
             if view.present:
                 values = view.read(start, stop)
@@ -121,6 +123,14 @@ def work_piece(
         digests=tuple(views[index].digest() for index in fresh),
         bytes_read=sum(view.bytes_read for view in views),
     )
+
+
+def _finite(base: Float32[np.ndarray, " E"]) -> Float32[np.ndarray, " E"]:
+    """Put zeros where the reference is not finite: any origin serves that is the same for all."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.dot(base, base)):
+            return base
+    return np.where(np.isfinite(base), base, np.float32(0.0))
 
 
 def _subtract(
