@@ -36,6 +36,7 @@ def add(
     from weightscape.cli.raising import raise_file_limit
     from weightscape.errors import BadInput
 
+    room = options.parse_size(memory)
     check_paths([*paths, *(base or ())])
     raise_file_limit()
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
@@ -45,7 +46,7 @@ def add(
             exclude=exclude or (),
             bases=base or (),
             verify=verify,
-            memory=options.parse_size(memory),
+            memory=room,
             threads=threads,
             seed=seed,
             progress=progress,

@@ -43,8 +43,11 @@ def chart(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console
-    from weightscape.cli.charting import chart_into, print_chart, show_page
+    from weightscape.cli.charting import chart_into, check_paths, print_chart, show_page
 
+    # before an atlas is made: a mistyped path should leave nothing behind
+    room = options.parse_size(memory)
+    check_paths([*paths, *(base or ())])
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
             opened,
@@ -53,7 +56,7 @@ def chart(
             exclude=exclude or (),
             bases=base or (),
             verify=verify,
-            memory=options.parse_size(memory),
+            memory=room,
             threads=threads,
             seed=seed,
             plot=plot,

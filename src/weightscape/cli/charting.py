@@ -30,7 +30,6 @@ def chart_into(
     progress: Progress,
 ) -> ChartAnswer:
     """Add what lies under the paths, write the page, and gather all of it into one answer."""
-    check_paths([*paths, *bases])
     raise_file_limit()
     report = atlas.add(
         paths,
@@ -43,7 +42,7 @@ def chart_into(
         seed=seed,
         progress=progress,
     )
-    if not atlas.models():
+    if not (report.given or report.skipped) or not atlas.models():
         raise BadInput(nothing_found(paths, report.skipped))
     command = "weightscape " + " ".join(sys.argv[1:])
     data = collect(atlas, recent=report.given, command=command)

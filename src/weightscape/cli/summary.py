@@ -131,8 +131,8 @@ def print_skipped(console: Console, skipped: Sequence[SkippedAnswer]) -> None:
 
 def print_reading(console: Console, answer: ChartAnswer) -> None:
     """Say how much was read."""
-    if answer.new:
-        read = answer.bytes_read + answer.bytes_sampled + answer.bytes_looked
+    read = answer.bytes_read + answer.bytes_sampled + answer.bytes_looked
+    if read:
         console.print(
             f"read {size(read)} for {plural(len(answer.new), 'new model')} "
             f"({size(answer.bytes_on_disk)} on disk under the paths given)",
