@@ -37,14 +37,14 @@ def recover_forest(
     # the order of models must not matter, ties included
     groups.sort(key=lambda group: tree.models[group[0]])
     kinship = Kinship.of(tree, [group[0] for group in groups])
-    same = {tree.models[i]: tree.models[group[0]] for group in groups for i in group}
-    known = find_known(kinship, facts, same)
     if len(groups) == 1:
         found = Forest(roots=kinship.models)
     elif not kinship.used.size:
         reason = "these models share no tensor that differs between them and can be compared"
         found = Forest(undecided=(Undecided(kinship.models, reason),))
     else:
+        same = {tree.models[i]: tree.models[group[0]] for group in groups for i in group}
+        known = find_known(kinship, facts, same)
         found = _of_distinct(kinship, facts, known, look)
     return _with_copies(tree, groups, facts, found)
 
