@@ -1,7 +1,9 @@
 """From an atlas to the page's data."""
 
+import os
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -47,7 +49,7 @@ def collect(
     norms = atlas.norms()
     front = set(recent) or set(models)
     return PageData(
-        title="weightscape",
+        title=_title([models[name].path for name in models if name in front]),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
         command=command,
@@ -75,6 +77,17 @@ def collect(
         undecided=tuple(PageUndecided(it.models, it.reason) for it in forest.undecided),
         notes=tuple(dict.fromkeys(note for found in chosen for note in found.notes)),
     )
+
+
+def _title(paths: Sequence[str]) -> str:
+    """Name the page after the folder that its models lie in."""
+    if not paths:
+        return "empty atlas"
+    try:
+        common = Path(os.path.commonpath([str(Path(path).parent) for path in paths]))
+    except ValueError:  # on two drives
+        return "atlas"
+    return common.name or "atlas"
 
 
 def _model(
