@@ -12,7 +12,7 @@ from math import prod, sqrt
 import numpy as np
 import torch
 
-from weightscape.geometry.gram import Member
+from weightscape.geometry.piece import Member
 from weightscape.geometry.sample import sampled_tensors
 
 RANK_CAP = 64
