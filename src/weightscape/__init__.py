@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         WeightscapeError,
     )
     from weightscape.geometry.gram import gram_pass
+    from weightscape.geometry.piece import Member
     from weightscape.geometry.products import TreeGram
     from weightscape.io import (
         Checkpoint,
@@ -41,6 +42,7 @@ __all__ = [
     "Checkpoint",
     "Edge",
     "Forest",
+    "Member",
     "Model",
     "NotFound",
     "Progress",
@@ -66,6 +68,7 @@ _HOMES = {
     "catalog.records": "Edge Forest Model Region RegionMap Undecided",
     "errors": "BadCheckpoint BadInput NotFound UnknownName UnsupportedFormat WeightscapeError",
     "geometry.gram": "gram_pass",
+    "geometry.piece": "Member",
     "geometry.products": "TreeGram",
     "io": "Checkpoint discover fingerprint open_checkpoint write_checkpoint",
     "lineage.forest": "recover_forest",
