@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from sqlalchemy import Connection
@@ -111,13 +112,23 @@ def _constants(connection: Connection, tree: Tree) -> set[str]:
     if not others or tree.reference_id is None:
         return set()
     names = [it.name for it in families.tensors_of(connection, tree.family_id)]
-    mine = grams.load_moments(connection, tree.id).hashes
-    theirs = [grams.load_moments(connection, other.id).hashes for other in others]
+    mine = _hashes(connection, tree)
+    theirs = [_hashes(connection, other) for other in others]
     return {
         name
         for row, name in enumerate(names)
-        if any((set(mine[row]) & set(hashes[row])) - {""} for hashes in theirs)
+        if any((mine[row] & hashes[row]) - {""} for hashes in theirs)
     }
+
+
+def _hashes(connection: Connection, tree: Tree) -> list[set[str]]:
+    """Gather each tensor's content hashes over the models that live in a tree.
+
+    Models that have left it for another tree have rows in both, and are no strangers there.
+    """
+    living = [it.tree_id == tree.id for it in model_rows.of_tree(connection, tree.id)]
+    moments = grams.load_moments(connection, tree.id)
+    return [set(compress(row, living)) for row in moments.hashes]
 
 
 def _derive_tree(store: Store, shelf: Shelf, tree_id: int, seed: int) -> int:

@@ -1,7 +1,7 @@
 """Placing models: into the family whose backbone they share, and the tree they grew on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,13 @@ import torch
 from sqlalchemy import Connection
 
 from weightscape.atlas.reading import Shelf, adapter_names, backbone_of, resolve
-from weightscape.catalog import families, samples
+from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.records import Family, Model
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, match
-from weightscape.geometry.sample import central, group, sample, sampled_tensors
+from weightscape.geometry.sample import ELEMENTS, central, group, sample, sampled_tensors
 from weightscape.io import Adapter, Checkpoint
 from weightscape.progress import Progress, silent
 
@@ -45,11 +45,18 @@ def place(
     with store.read() as connection:
         everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
         roles = {family.id: family.role for family in families.all_families(connection)}
+    stranded = _stranded(everyone)
+    if stranded:
+        with store.write() as connection:
+            _rejoin(connection, stranded, everyone)
     waiting = [
         model
         for model in everyone
         if model.tree_id is None
-        or (model.kind == "adapter" and roles.get(model.family_id or -1) == ADAPTERS)
+        or (
+            model.kind == "adapter"
+            and (model in stranded or roles.get(model.family_id or -1) == ADAPTERS)
+        )
     ]
     candidates, broken = _open(waiting, shelf)
     if broken:
@@ -66,6 +73,60 @@ def place(
             if candidate.model.kind == "adapter":
                 _place_adapter(connection, candidate, bases)
     return read
+
+
+def _stranded(models: Sequence[Model]) -> list[Model]:
+    """Pick models that came back to a tree where nobody is, while their family lives elsewhere.
+
+    What arrived while they were all away took root without them, perhaps in a tree of theirs.
+    """
+    ready = [it for it in models if it.status == "ready"]
+    trees = {it.tree_id for it in ready}
+    living = {it.family_id for it in ready}
+    return [
+        it
+        for it in models
+        if it.status == "pending"
+        and it.tree_id is not None
+        and it.tree_id not in trees
+        and it.family_id in living
+    ]
+
+
+def _rejoin(connection: Connection, stranded: Sequence[Model], models: Sequence[Model]) -> None:
+    """Move stranded models into a tree of their kin, by the samples kept of both."""
+    for family_id in {it.family_id for it in stranded}:
+        kept = {
+            model_id: weights.reshape(-1, ELEMENTS)
+            for model_id, weights in samples.load_samples(connection, _layout(family_id)).items()
+        }
+        back = [it for it in stranded if it.family_id == family_id and it.id in kept]
+        ready = [
+            it
+            for it in models
+            if it.status == "ready" and it.family_id == family_id and it.id in kept
+        ]
+        if not back or not ready:
+            continue
+        trees = group(
+            np.stack([kept[it.id] for it in back]),
+            np.stack([kept[it.id] for it in ready]),
+            [it.tree_id for it in ready if it.tree_id is not None],
+        )
+        for tree in {tree for tree in trees if tree > 0}:
+            _move(connection, tree, [it for it, at in zip(back, trees, strict=True) if at == tree])
+
+
+def _move(connection: Connection, tree_id: int, models: Iterable[Model]) -> None:
+    """Give models a place in a tree; what was found of the one that they leave is outdated."""
+    models = list(models)
+    for left in {it.tree_id for it in models if it.tree_id is not None} - {tree_id}:
+        findings.delete_findings(connection, left)
+    families.claim(connection, tree_id, [it.id for it in models])
+
+
+def _layout(family_id: int | None) -> str:
+    return f"family {family_id}"
 
 
 def _open(waiting: Sequence[Model], shelf: Shelf) -> tuple[list[_Candidate], list[int]]:
@@ -137,7 +198,7 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
         read += int(np.isfinite(values).sum()) * 4
         fresh.append(values)
     block = np.stack(fresh)
-    layout = f"family {family.id}"
+    layout = _layout(family.id)
     with store.write() as connection:
         kept = samples.load_samples(connection, layout)
         rooted = {
@@ -156,7 +217,7 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
                 sound = _soundest(block, members)
                 reference = candidates[sound[central(block[sound])]].model
                 tree = families.ensure_tree(connection, family.id, reference.name, reference.id).id
-            families.claim(connection, tree, [candidates[i].model.id for i in members])
+            _move(connection, tree, [candidates[i].model for i in members])
         samples.put_samples(
             connection,
             layout,
@@ -190,7 +251,7 @@ def _place_adapter(connection: Connection, candidate: _Candidate, bases: Sequenc
     everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
     base = _base_of(connection, candidate, everyone, bases)
     if base is not None and base.tree_id is not None:
-        families.claim(connection, base.tree_id, [model.id])
+        _move(connection, base.tree_id, [model])
         model_rows.mark(connection, [model.id], "pending")
         return
     if model.tree_id is not None:
@@ -202,7 +263,7 @@ def _place_adapter(connection: Connection, candidate: _Candidate, bases: Sequenc
     )
     families.append_tensors(connection, family.id, signature)
     tree = families.ensure_tree(connection, family.id, wanted or "unnamed base")
-    families.claim(connection, tree.id, [model.id])
+    _move(connection, tree.id, [model])
 
 
 def _base_of(

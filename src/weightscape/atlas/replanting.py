@@ -7,7 +7,7 @@ known: <x - q, y - q> = <x, y> - <x, q> - <q, y> + <q, q>, all relative to the o
 import numpy as np
 from sqlalchemy import Connection
 
-from weightscape.catalog import families, grams
+from weightscape.catalog import families, findings, grams
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.records import Model, TensorStatistics, Tree
 from weightscape.geometry.products import TreeGram, subset
@@ -20,6 +20,7 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     models without products start a tree of their own, and those that are gone stay behind.
     """
     inside = [it for it in model_rows.of_tree(connection, tree.id) if it.tree_id == tree.id]
+    findings.delete_findings(connection, tree.id)
     known = [it for it in inside if it.status in ("ready", "gone")]
     waiting = [it for it in inside if it.status == "pending"]
     candidates = [it for it in known if it.id in readable and it.kind == "full"]

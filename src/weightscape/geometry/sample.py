@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64
 
 BLOCK = 256
 BLOCKS_PER_TENSOR = 2
+ELEMENTS = BLOCK * BLOCKS_PER_TENSOR
 MOST_TENSORS = 48
 # Unrelated matrices: |r| is about 1/sqrt(512) = 0.04 each, less for their median. Related ones
 # were 0.62-0.79 in the loosest real family that we know (admet-ai's siblings), else above 0.9.
