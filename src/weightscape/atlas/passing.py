@@ -69,8 +69,9 @@ def members_of(
     members: dict[int, Member] = {}
     result = []
     for model in model_rows.of_tree(connection, tree.id):
-        gone = model.status == "removed" or model.tree_id != tree.id
-        if gone and model.id != tree.reference_id:
+        left = model.status == "removed" or model.tree_id != tree.id
+        # at the path of one that is gone, other content may lie by now
+        if model.status == "gone" or (left and model.id != tree.reference_id):
             result.append(Member(model.name, shelf.absent, {}))
             continue
         base = None
@@ -104,7 +105,8 @@ def _with_reference(store: Store, shelf: Shelf, tree: Tree) -> Tree:
     """Give a tree whose reference cannot be read any more another one."""
     with store.read() as connection:
         everyone = model_rows.of_tree(connection, tree.id)
-    readable = {it.id for it in everyone if it.status != "removed" and shelf.readable(it.path)}
+    there = [it for it in everyone if it.status in ("pending", "ready")]
+    readable = {it.id for it in there if shelf.readable(it.path)}
     if tree.reference_id is None or tree.reference_id in readable or not readable:
         return tree
     with store.lock(f"tree-{tree.id}"), store.write() as connection:

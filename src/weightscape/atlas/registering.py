@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from weightscape.atlas.reading import Shelf, capped, main_dtype, stamp_of
 from weightscape.catalog import models as model_rows
 from weightscape.catalog import skipped as skipped_rows
@@ -65,7 +63,7 @@ def register(
         named = {model.name for model in model_rows.all_models(connection)}
         kept = model_rows.register(connection, rows)
         skipped_rows.replace_skipped(connection, [Path(path).resolve() for path in paths], skipped)
-        _mark_gone(connection)
+    _mark_gone(store, shelf)
     return Registered(
         given=tuple(model.name for model in kept),
         new=tuple(model.name for model in kept if model.name not in named),
@@ -138,23 +136,41 @@ def _mark(sampled: str, whole: str | None, there: Sequence[Model]) -> str:
     return sampled
 
 
-def _mark_gone(connection: Connection) -> None:
-    """Mark models whose files are not there, and bring back those whose files are again."""
-    gone, back = [], []
-    for model in model_rows.all_models(connection, statuses=("ready", "gone")):
-        there = Path(model.path).exists()
-        if model.status == "ready" and not there:
-            gone.append(model.id)
-        elif model.status == "gone" and there and not _replaced(connection, model):
-            back.append(model.id)
-    model_rows.mark(connection, gone, "gone")
-    # pending, not ready: models that came meanwhile could not be compared with it
-    model_rows.mark(connection, back, "pending")
+def _mark_gone(store: Store, shelf: Shelf) -> None:
+    """Mark models whose files are not there or hold something else; bring back those that are.
+
+    Only those under the paths of this run were opened; a pass reads others of their trees too,
+    and must not take what lies at a path by now for what lay there.
+    """
+    with store.read() as connection:
+        everyone = model_rows.all_models(connection, statuses=("pending", "ready", "gone"))
+    gone = [it.id for it in everyone if it.status == "ready" and not _as_kept(it, shelf)]
+    back = [
+        it.id
+        for it in everyone
+        if it.status == "gone" and not _replaced(it, everyone) and _as_kept(it, shelf)
+    ]
+    with store.write() as connection:
+        model_rows.mark(connection, gone, "gone")
+        # pending, not ready: models that came meanwhile could not be compared with it
+        model_rows.mark(connection, back, "pending")
 
 
-def _replaced(connection: Connection, model: Model) -> bool:
-    """Tell whether other content lies at the model's path by now."""
+def _as_kept(model: Model, shelf: Shelf) -> bool:
+    """Tell whether a model's files are there and hold what they did, as far as samples tell."""
+    try:
+        if stamp_of(Path(model.path)) == model.stamp:
+            return True
+        return fingerprint(shelf.open(model.path)) == model.fingerprint.partition("+")[0]
+    except (WeightscapeError, OSError):
+        return False
+
+
+def _replaced(model: Model, everyone: Sequence[Model]) -> bool:
+    """Tell whether the model's path has led to other content since."""
     return any(
-        other.path == model.path and other.id > model.id
-        for other in model_rows.all_models(connection, statuses=("pending", "ready"))
+        other.path == model.path
+        and other.id != model.id
+        and (other.status != "gone" or other.id > model.id)
+        for other in everyone
     )
