@@ -1,0 +1,196 @@
+"""LoRA adapters: children of a base that is there, sisters where it is not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from harness import ask, run
+from populations import Population, Tensors, moved, random_model
+
+from weightscape.answers import ChartAnswer, ListAnswer, MapAnswer, NearAnswer, ShowAnswer
+
+RANKS = {"lora-a": 2, "lora-b": 4, "lora-c": 8}
+
+
+def write_adapters(population: Population, base: str, declared: str | None = None) -> None:
+    """Write adapters of several ranks and keep what base + product makes of each."""
+    for seed, (name, rank) in enumerate(RANKS.items()):
+        deltas = population.adapter(name, base, rank=rank, seed=seed, declared=declared)
+        population.tensors[name] = {
+            key: value + deltas[key] if key in deltas else value
+            for key, value in population.tensors[base].items()
+        }
+
+
+def near(name: str) -> dict[str, float]:
+    return {it.model: it.distance for it in ask(NearAnswer, "near", name, "-n", 99).neighbours}
+
+
+def children_by_lora(answer: ChartAnswer) -> dict[str, str]:
+    return {it.child: it.parent for it in answer.tree.edges if it.kind == "lora"}
+
+
+@pytest.mark.parametrize("declared", ["base", "organisation/base", "/gone/away/base/"])
+def test_an_adapter_is_a_child_of_its_base(family: Population, declared: str) -> None:
+    write_adapters(family, "base", declared)
+
+    answer = ask(ChartAnswer, "chart", family.folder)
+
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "base")
+    assert {(it.parent, it.child) for it in answer.tree.edges} >= family.edges
+    for name in RANKS:
+        for other, distance in near(name).items():
+            assert distance == pytest.approx(family.distance(name, other), rel=1e-4)
+    shown = ask(ShowAnswer, "show", "lora-b")
+    assert (shown.kind, shown.parent, shown.edge) == ("adapter", "base", "lora")
+    assert shown.declared == [declared]
+
+
+def test_an_adapter_of_a_fine_tune_hangs_on_that(family: Population) -> None:
+    write_adapters(family, "task0-1")
+
+    answer = ask(ChartAnswer, "chart", family.folder)
+
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "task0-1")
+    for name in RANKS:
+        assert near(name)["base"] == pytest.approx(family.distance(name, "base"), rel=1e-4)
+
+
+def adapters_alone(population: Population) -> Tensors:
+    base = random_model(1)
+    population.tensors["base"] = base
+    write_adapters(population, "base", "organisation/base")
+    del population.tensors["base"]
+    return base
+
+
+def test_without_their_base_adapters_are_sisters(population: Population) -> None:
+    adapters_alone(population)
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert answer.tree.edges == []
+    (undecided,) = answer.tree.undecided
+    assert sorted(undecided.models) == sorted(RANKS)
+    assert "organisation/base" in undecided.reason and "--base" in undecided.reason
+    assert set(ask(MapAnswer, "map").points) == set(RANKS)
+    for other, distance in near("lora-a").items():
+        assert distance == pytest.approx(population.distance("lora-a", other), rel=1e-4)
+
+
+def test_a_base_outside_the_folder(population: Population, tmp_path: Path) -> None:
+    base = adapters_alone(population)
+    other = Population(tmp_path / "elsewhere")
+    other.write("some-name", base)
+
+    answer = ask(ChartAnswer, "chart", population.folder, "--base", other.folder / "some-name")
+
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "some-name")
+    assert sorted(answer.given) == sorted(RANKS)
+    again = ask(ChartAnswer, "chart", population.folder)
+    assert children_by_lora(again) == dict.fromkeys(RANKS, "some-name")
+    assert again.bytes_read == 0
+
+
+def test_a_base_that_comes_later_takes_its_adapters(population: Population) -> None:
+    base = adapters_alone(population)
+    ask(ChartAnswer, "chart", population.folder)
+    population.write("base", base)
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert answer.new == ["base"]
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "base")
+    assert answer.tree.undecided == []
+    assert answer.tree.roots == ["base"]
+    assert len(answer.tree.families) == 1
+    assert sorted(answer.map.points) == sorted({"base", *RANKS})
+    assert len([it for region in answer.map.regions for it in region.members]) <= 4
+    for name in RANKS:
+        assert near(name)["base"] == pytest.approx(population.distance(name, "base"), rel=1e-4)
+    page = Path(answer.page).read_text()
+    assert "which is not here" not in page
+
+
+def test_an_adapter_that_comes_later_finds_its_base(population: Population) -> None:
+    population.root("base")
+    population.child("tuned", "base")
+    ask(ChartAnswer, "chart", population.folder)
+    write_adapters(population, "base")
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert sorted(answer.new) == sorted(RANKS)
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "base")
+
+
+def test_the_base_of_an_adapter_may_go(population: Population) -> None:
+    population.root("base")
+    write_adapters(population, "base")
+    ask(ChartAnswer, "chart", population.folder)
+    (population.folder / "base").rename(population.folder.parent / "away")
+    deltas = population.adapter("late", "base", rank=3, seed=50)
+    population.tensors["late"] = {
+        key: value + deltas.get(key, 0) for key, value in population.tensors["base"].items()
+    }
+
+    outcome = run("chart", population.folder)
+    assert outcome.code == 0
+    (population.folder.parent / "away").rename(population.folder / "base")
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert children_by_lora(answer) == dict.fromkeys([*RANKS, "late"], "base")
+    assert {it.status for it in ask(ListAnswer, "list").models} == {"ready"}
+    assert near("late")["lora-a"] == pytest.approx(population.distance("late", "lora-a"), rel=1e-4)
+
+
+def test_adapters_of_two_absent_bases_are_told_apart(population: Population) -> None:
+    for number, base in enumerate(("one", "other")):
+        population.tensors[base] = random_model(number)
+        for seed in range(2):
+            population.adapter(f"{base}-{seed}", base, seed=seed, declared=f"hub/{base}")
+        del population.tensors[base]
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    reasons = {tuple(sorted(it.models)): it.reason for it in answer.tree.undecided}
+    assert "hub/one" in reasons["one-0", "one-1"]
+    assert "hub/other" in reasons["other-0", "other-1"]
+
+
+def test_an_adapter_that_does_not_fit_the_base_it_names_is_not_put_there(
+    population: Population,
+) -> None:
+    population.root("base")
+    population.tensors["wider"] = random_model(5, width=64)
+    population.adapter("misfit", "wider", declared="base")
+    del population.tensors["wider"]
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert answer.tree.edges == []
+    assert [it.models for it in answer.tree.undecided] == [["misfit"]]
+
+
+def test_a_single_adapter(population: Population) -> None:
+    population.tensors["base"] = random_model(1)
+    population.adapter("only", "base")
+    del population.tensors["base"]
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+    assert [it.models for it in answer.tree.undecided] == [["only"]]
+    assert run("show", "only").code == run("near", "only").code == 0
+
+
+def test_a_cast_base_carries_its_adapters(population: Population) -> None:
+    base = random_model(1)
+    population.write("base", base, dtype=torch.bfloat16)
+    population.write("tuned", moved(base, 4, 0.05), dtype=torch.bfloat16)
+    population.tensors["base"] = {key: value.bfloat16().float() for key, value in base.items()}
+    write_adapters(population, "base")
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert children_by_lora(answer) == dict.fromkeys(RANKS, "base")
+    for name in RANKS:
+        assert near(name)["base"] == pytest.approx(population.distance(name, "base"), rel=1e-4)
