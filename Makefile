@@ -3,6 +3,7 @@
 #   make test    all tests
 #   make check   lint, format, types, layers, docs
 #   make docs    write the generated pages anew
+#   make clean   take away .venv and caches
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers docs transcripts bench clean
+.PHONY: help demo test check lint types layers docs transcripts clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -26,7 +27,7 @@ help:
 	  echo "no virtual environment: on Debian, install python3-venv" >&2; exit 2; }
 
 .venv/.demo .venv/.dev: .venv/.%: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing weightscape[$*] into .venv: 1 to 5 minutes, most of it PyTorch; .venv takes 1.5 GB"
+	@echo "installing weightscape[$*] into .venv: 1 to 5 minutes, most of it PyTorch; it takes 2 GB"
 	@start=$$(date +%s); $(BIN)/pip install --quiet --disable-pip-version-check \
 	  -c constraints.txt -e '.[$*]' && echo "installed in $$(($$(date +%s) - start)) s"
 	@touch $@
