@@ -43,7 +43,7 @@ def register(
     byte is hashed, and content that changed behind an equal fingerprint is a new model.
     """
     found, left_out = discover(paths, include=include, exclude=exclude)
-    skipped = [Skipped(str(it.path), it.reason, it.kind) for it in left_out if it.kind != "litter"]
+    skipped = [_skipped(it.path, it.reason, it.kind) for it in left_out if it.kind != "litter"]
     known: dict[str, list[Model]] = {}
     with store.read() as connection:
         for model in model_rows.all_models(connection, statuses=("pending", "ready", "gone")):
@@ -57,7 +57,7 @@ def register(
             except (WeightscapeError, OSError) as problem:
                 log.info("skipped %s: %s", one.path, problem)
                 kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
-                skipped.append(Skipped(str(one.path), str(problem), kind))
+                skipped.append(_skipped(one.path, str(problem), kind))
             advance(1)
     with store.write() as connection:
         named = {model.name for model in model_rows.all_models(connection)}
@@ -69,6 +69,14 @@ def register(
         new=tuple(model.name for model in kept if model.name not in named),
         skipped=tuple(skipped),
     )
+
+
+def _skipped(path: Path, reason: str, kind: str) -> Skipped:
+    """Note what was left out; file names may be any bytes, a database's and JSON's texts not."""
+    spelled, why = (
+        text.encode("utf-8", "backslashreplace").decode() for text in (str(path), reason)
+    )
+    return Skipped(spelled, why, kind)
 
 
 def _row(

@@ -44,7 +44,8 @@ def chart_into(
     )
     if not (report.given or report.skipped) or not atlas.models():
         raise BadInput(nothing_found(paths, report.skipped))
-    command = "weightscape " + " ".join(sys.argv[1:])
+    typed = "weightscape " + " ".join(sys.argv[1:])
+    command = typed.encode("utf-8", "backslashreplace").decode()
     data = collect(atlas, recent=report.given, command=command)
     page = write_page(data, atlas.folder / "index.html")
     if plot is not None:
@@ -93,7 +94,7 @@ def print_chart(answer: ChartAnswer) -> None:
     out.print()
     summary.print_reading(err, answer)
     summary.print_skipped(err, answer.skipped)
-    out.print(f"page: {answer.page}", markup=False, soft_wrap=True)
+    out.print(f"page: {console.printable(answer.page)}", markup=False, soft_wrap=True)
 
 
 def show_page(answer: ChartAnswer) -> None:

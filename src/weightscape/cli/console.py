@@ -48,17 +48,17 @@ class TerminalProgress:
         if self._quiet or total == 0:
             yield lambda amount: None
         elif not self._console.is_terminal:
-            self._console.print(f"{escape(label)} ...", soft_wrap=True)
+            self._console.print(f"{escape(printable(label))} ...", soft_wrap=True)
             yield lambda amount: None
         else:
             with Bars(*_columns(unit), console=self._console, transient=True) as bars:
-                task = bars.add_task(escape(label), total=total)
+                task = bars.add_task(escape(printable(label)), total=total)
                 yield lambda amount: bars.advance(task, amount)
 
     def note(self, message: str) -> None:
         """Print one line."""
         if not self._quiet:
-            self._console.print(escape(message), soft_wrap=True)
+            self._console.print(escape(printable(message)), soft_wrap=True)
 
 
 def _columns(unit: str) -> list[ProgressColumn]:
@@ -79,12 +79,19 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
 
 def note(message: str) -> None:
     """Print one line on stderr."""
-    err().print(escape(message), soft_wrap=True)
+    err().print(escape(printable(message)), soft_wrap=True)
 
 
 def answer(data: BaseModel) -> None:
     """Print a result as JSON on stdout."""
     sys.stdout.write(json.dumps(data.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+
+
+def export(text: str) -> None:
+    """Print a result for another program as it is; on a terminal, nothing that it would obey."""
+    if sys.stdout.isatty():
+        text = "\n".join(printable(line) for line in text.split("\n"))
+    sys.stdout.write(text)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str = "") -> Table:

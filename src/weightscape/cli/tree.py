@@ -46,9 +46,9 @@ def tree(
     if json:
         console.answer(answer)
     elif format is Format.dot:
-        typer.echo(as_dot(answer), nl=False)
+        console.export(as_dot(answer))
     elif format is Format.csv:
-        typer.echo(as_csv(answer), nl=False)
+        console.export(as_csv(answer))
     else:
         summary.print_forest(console.out(), answer)
         summary.print_undecided(console.out(), answer)

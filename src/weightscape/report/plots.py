@@ -3,6 +3,7 @@
 Figures are built without pyplot: no window, no global state, no settings left changed.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,10 @@ def _save(figure: Figure, path: str | Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # no date inside: the same atlas gives the same file
     undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    figure.savefig(target, facecolor=PANEL, metadata=undated[target.suffix.lower()])
+    with warnings.catch_warnings():
+        # names may have characters that no font here has; a box stands for each
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        figure.savefig(target, facecolor=PANEL, metadata=undated[target.suffix.lower()])
     return target
 
 
