@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import report
 import torch
 from safetensors.torch import load_file
 
+import report
 from weightscape.geometry.align import backbone, match
 from weightscape.geometry.gram import Member, default_threads, gram_pass
 from weightscape.io import Checkpoint, open_checkpoint, write_checkpoint
