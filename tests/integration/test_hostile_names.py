@@ -143,10 +143,10 @@ def test_names_that_are_no_utf8_are_skipped_and_the_rest_is_charted(
     population.root("base")
     population.child("child", "base")
     twin = population.folder / "child"
-    odd = os.fsdecode(os.fsencode(population.folder) + b"/\xff\xfe-odd")
-    os.mkdir(odd)
+    odd = Path(os.fsdecode(os.fsencode(population.folder) + b"/\xff\xfe-odd"))
+    odd.mkdir()
     for file in twin.iterdir():
-        os.link(file, os.path.join(odd, file.name))
+        os.link(file, odd / file.name)
 
     answer = ask(ChartAnswer, "chart", population.folder, code=3)
 
