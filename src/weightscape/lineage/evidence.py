@@ -48,10 +48,11 @@ def pair_testimony(kinship: Kinship, rooting: Rooting, child: int) -> Testimony:
             f"own change is not in this model, so it is a sibling ({matrices} agree)"
         ]
     if parent != rooting.root:
-        pair = (np.array([parent]), np.array([child]))
-        whole = float(np.nanmedian(kinship.contained(rooting.root, *pair)))
-        root = kinship.models[rooting.root]
-        words.append(f"carries {whole:.0%} of the parent's own change from {root}")
+        base = int(rooting.parent[parent])
+        beta = kinship.contained(np.array([base]), np.array([parent]), np.array([child]))
+        if np.isfinite(beta).any():
+            share = f"{float(np.nanmedian(beta)):.0%}"
+            words.append(f"carries {share} of the parent's own change from {kinship.models[base]}")
     return Testimony(float(confidence), tuple(words))
 
 
@@ -76,8 +77,10 @@ def _agreement(kinship: Kinship, rooting: Rooting, child: int, second: int) -> f
     ours = kinship.apart(np.array([parent]), np.array([child]))[:, 0]
     theirs = kinship.apart(np.array([second]), np.array([child]))[:, 0]
     better = ours < theirs
-    if second != rooting.root:
-        whole = kinship.contained(rooting.root, np.array([second]), np.array([child]))[:, 0]
+    base = int(rooting.parent[second])
+    if base >= 0:
+        trio = (np.array([base]), np.array([second]), np.array([child]))
+        whole = kinship.contained(*trio)[:, 0]
         better |= whole < 1.0 - FORGIVEN
     moved = np.isfinite(ours) & np.isfinite(theirs) & (ours != theirs)
     return float(better[moved].mean()) if moved.any() else 0.5

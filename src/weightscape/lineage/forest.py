@@ -10,7 +10,7 @@ from weightscape.lineage.evidence import Testimony, direction_confidence, pair_t
 from weightscape.lineage.kinds import Look, kind_of
 from weightscape.lineage.kinship import Kinship
 from weightscape.lineage.known import Known, find_known, groups_of_copies
-from weightscape.lineage.origin import estranged, own_ways
+from weightscape.lineage.origin import OwnWay, estranged, own_ways
 from weightscape.lineage.rooting import Rooting, best_rooting
 
 SURE = 0.97  # links that files or equal numbers settle; never 1, for files may lie
@@ -83,7 +83,7 @@ def _of_distinct(
     for child, parent in enumerate(rooting.parent.tolist()):
         if parent < 0 or child in siblings:
             continue
-        doubt = 0.0 if child in sure else ways.get(child, 0.0)
+        doubt = 0.0 if child in sure or child not in ways else ways[child].share
         edges.extend(_edges_to(kinship, facts, known, rooting, odds, child, doubt, look))
     roots, undecided = _tops(kinship, facts, rooting, siblings)
     return Forest(tuple(edges), roots, undecided)
@@ -91,7 +91,7 @@ def _of_distinct(
 
 def _siblings(
     kinship: Kinship, known: Known, rooting: Rooting
-) -> tuple[dict[int, float], dict[int, float]]:
+) -> tuple[dict[int, OwnWay], dict[int, float]]:
     """Give the root's own share of the way to its children, and those that are its siblings."""
     ways = own_ways(kinship, rooting)
     return ways, estranged(ways, _sure(known, rooting))

@@ -16,6 +16,7 @@ from weightscape.geometry.products import TreeGram
 from weightscape.geometry.simplex import squared_distances
 
 Indices = Int64[np.ndarray, " P"]
+PerTensor = Float64[np.ndarray, "T P"]
 
 TENSOR_SPREAD = 0.3  # how far true growth differs between the tensors of one edge
 SIGNIFICAND_BITS = {"F64": 53, "F32": 24, "F16": 11, "BF16": 8, "F8_E4M3": 4, "F8_E5M2": 3}
@@ -64,40 +65,47 @@ class Kinship:
         """The names, in the order of every matrix here."""
         return self.tree.models
 
-    def products(self, i: Indices, j: Indices) -> Float64[np.ndarray, "T P"]:
+    def products(self, i: Indices, j: Indices) -> PerTensor:
         """Give inner products of the deltas of pairs of models, tensor by tensor."""
         inner: Float64[np.ndarray, "T P"] = self.tree.gram[self.used[:, None], i, j]
         inner -= self.along[:, i] * self.along[:, j]
         return inner
 
-    def apart(self, i: Indices, j: Indices) -> Float64[np.ndarray, "T P"]:
+    def apart(self, i: Indices, j: Indices) -> PerTensor:
         """Give squared distances of pairs of models, tensor by tensor, without decay."""
         squared = self.products(i, i) + self.products(j, j) - 2.0 * self.products(i, j)
         return _not_negative(squared)
 
-    def raw_apart(self, i: Indices, j: Indices) -> Float64[np.ndarray, "T P"]:
+    def raw_apart(self, i: Indices, j: Indices) -> PerTensor:
         """Give plain squared distances of pairs of models, tensor by tensor."""
         gram, used = self.tree.gram, self.used[:, None]
         return _not_negative(gram[used, i, i] + gram[used, j, j] - 2.0 * gram[used, i, j])
 
-    def contained(self, root: int, elder: Indices, younger: Indices) -> Float64[np.ndarray, "T P"]:
-        """Tell how much of an elder's delta from the root lies in a younger's (beta), by tensor.
+    def contained(self, base: Indices, elder: Indices, younger: Indices) -> PerTensor:
+        """Tell how much of an elder's delta from its base lies in a younger's (beta), by tensor.
 
-        ``<elder - root, younger - root> / |elder - root|^2``: about 1 everywhere for a
+        ``<elder - base, younger - base> / |elder - base|^2``: about 1 everywhere for a
         descendant, which carries its ancestor's delta whole; well below 1 for siblings. NaN where
-        the elder's tensor is the root's.
+        the elder's tensor is the base's.
         """
-        base = np.full_like(elder, root)
         shared = (
             self.products(elder, younger)
             - self.products(elder, base)
             - self.products(base, younger)
             + self.products(base, base)
         )
-        own = self.apart(elder, base)
-        return _ratio(shared, own)
+        return _ratio(shared, self.apart(elder, base))
 
-    def growth(self, elder: Indices, younger: Indices) -> Float64[np.ndarray, "T P"]:
+    def own_way(self, here: Indices, there: Indices, third: Indices) -> PerTensor:
+        """Tell which share of the way from here to there lies before it parts from a third's.
+
+        Gromov's product over the squared distance: squared distances add up along a tree whose
+        updates are orthogonal. About 0 if the first is where the ways part. NaN for no way.
+        """
+        way = self.apart(here, there)
+        return _ratio(0.5 * (way + self.apart(here, third) - self.apart(there, third)), way)
+
+    def growth(self, elder: Indices, younger: Indices) -> PerTensor:
         """Tell how a squared norm grows from elder to younger, over their squared distance.
 
         1 where an update was orthogonal to the weights it was added to, as in fine-tuning with
@@ -208,14 +216,12 @@ def _along_reference(tree: TreeGram, used: Indices) -> Float64[np.ndarray, "T N"
     return clipped
 
 
-def _not_negative(squared: Float64[np.ndarray, "T P"]) -> Float64[np.ndarray, "T P"]:
+def _not_negative(squared: Float64[np.ndarray, "T P"]) -> PerTensor:
     above: Float64[np.ndarray, "T P"] = np.maximum(squared, 0.0)
     return above
 
 
-def _ratio(
-    part: Float64[np.ndarray, "T P"], whole: Float64[np.ndarray, "T P"]
-) -> Float64[np.ndarray, "T P"]:
+def _ratio(part: Float64[np.ndarray, "T P"], whole: Float64[np.ndarray, "T P"]) -> PerTensor:
     """Divide; NaN where there is nothing to divide by."""
     shares: Float64[np.ndarray, "T P"] = np.divide(
         part, whole, out=np.full_like(part, np.nan), where=whole > 0

@@ -6,43 +6,66 @@ from triangles of children (Gromov's product) and from norms. A true base has no
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from weightscape.lineage.kinship import Kinship
-from weightscape.lineage.rooting import Rooting
+from weightscape.lineage.rooting import Rooting, ways_meet
 
-OWN_WAY = 0.2  # share of the way that is the would-be base's own, above which it is no base
-OWN_WAY_AMONG_SIBLINGS = 0.08  # the same where another child has shown the root to be no base
-TRUSTED_GROWTH = 0.5  # norms that grow less than this on most edges are held back by decay
-MOST_SISTERS = 24  # more triangles tell nothing new
+# Shares of the way above which a root is no base. Both must say so, for triangles are fooled where
+# all children were trained on the same data, and norms where weight decay holds them back.
+LIMIT_BY_TRIANGLES = 0.15
+LIMIT_BY_NORMS = 0.25
+ALONE = 1.5  # either limit is this many times higher where the other says nothing
+AMONG_SIBLINGS = 0.5  # and lower where another child has shown the root to be no base
 USUAL_GROWTH = 1.25  # larger growth than this, either way, comes from weight decay
+TRUSTED_GROWTH = 0.5  # norms that grow less than this on most edges are held back by decay
 
 
-def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, float]:
-    """Give the share of the way to each child of the root that is the root's own, 0 to 1.
+@dataclass(frozen=True, slots=True)
+class OwnWay:
+    """The share of the way from a root to a child that is the root's own, 0 to 1, told twice.
 
-    About 0 for a true base and about a half for one of several siblings; the smaller of what
-    triangles and norms say. Left out where neither says anything.
+    About 0 for a true base, about a half for one of several siblings. None: nothing is known.
     """
+
+    by_triangles: float | None
+    by_norms: float | None
+
+    @property
+    def share(self) -> float:
+        """Give the smaller of what is known."""
+        return min((it for it in (self.by_triangles, self.by_norms) if it is not None), default=0.0)
+
+    @property
+    def excess(self) -> float:
+        """Compare with the limits: above 1 the root is no base of this child."""
+        told = []
+        if self.by_triangles is not None:
+            told.append(self.by_triangles / LIMIT_BY_TRIANGLES)
+        if self.by_norms is not None:
+            told.append(self.by_norms / LIMIT_BY_NORMS)
+        return min(told, default=0.0) / (ALONE if len(told) == 1 else 1.0)
+
+
+def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, OwnWay]:
+    """Tell for each child of the root how much of the way between them is the root's own."""
     root = rooting.root
     children = np.flatnonzero(rooting.parent == root)
     if not children.size:
         return {}
     growth, error = kinship.typical_growth(np.full_like(children, root), children)
-    astray = _share_against(kinship, root, children)
+    against = _share_against(kinship, root, children)
     trusted = _norms_grow_below(kinship, rooting)
-    ways: dict[int, float] = {}
+    ways: dict[int, OwnWay] = {}
     for place, child in enumerate(children):
-        said = []
-        by_triangles = _by_triangles(kinship, root, int(child), children)
-        if by_triangles is not None:
-            said.append(by_triangles)
+        by_triangles = ways_meet(kinship, root, int(child), children)
+        by_norms = None
         if abs(growth[place]) <= USUAL_GROWTH and (trusted or by_triangles is not None):
-            said.append(max(float(astray[place] - 0.5 * error[place]), 0.0))
-        if said:
-            ways[int(child)] = min(said)
+            by_norms = max(float(against[place] - 0.5 * error[place]), 0.0)
+        ways[int(child)] = OwnWay(by_triangles, by_norms)
     return ways
 
 
@@ -73,28 +96,13 @@ def _norms_grow_below(kinship: Kinship, rooting: Rooting) -> bool:
     return bool(np.median(growth) > TRUSTED_GROWTH)
 
 
-def estranged(ways: Mapping[int, float], sure: Collection[int]) -> dict[int, float]:
-    """Pick the root's children that are rather its siblings under a missing base.
+def estranged(ways: Mapping[int, OwnWay], sure: Collection[int]) -> dict[int, float]:
+    """Pick the root's children that are rather its siblings under a missing base, with the share.
 
     `sure` are children whose parent is known otherwise. Where one is a sibling the root is no
     base, and then the others need less to be siblings too.
     """
     unsure = {child: way for child, way in ways.items() if child not in sure}
-    if not any(way > OWN_WAY for way in unsure.values()):
+    if not any(way.excess > 1.0 for way in unsure.values()):
         return {}
-    return {child: way for child, way in unsure.items() if way > OWN_WAY_AMONG_SIBLINGS}
-
-
-def _by_triangles(
-    kinship: Kinship, root: int, child: int, children: Int64[np.ndarray, " C"]
-) -> float | None:
-    """Give the root's own share of the way to a child, averaged over tensors, by its sisters."""
-    sisters = children[children != child][:MOST_SISTERS]
-    if not sisters.size:
-        return None
-    here, there = np.full_like(sisters, root), np.full_like(sisters, child)
-    way = kinship.apart(here, there)
-    shared = 0.5 * (way + kinship.apart(here, sisters) - kinship.apart(there, sisters))
-    shares = np.divide(shared, way, out=np.full_like(way, np.nan), where=way > 0)
-    typical = np.median(shares[np.isfinite(shares).all(axis=1)], axis=1)
-    return float(np.clip(typical, 0.0, 1.0).mean()) if typical.size else None
+    return {child: way.share for child, way in unsure.items() if way.excess > AMONG_SIBLINGS}

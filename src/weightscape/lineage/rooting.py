@@ -1,10 +1,11 @@
-"""Which model a tree grew from: every likely root's best tree, weighed by three votes.
+"""Which model a tree grew from: every likely root's best tree, weighed by five votes.
 
 Distances alone cannot root a tree: seen from any of its models, the rest hangs together just as
 well. What can: how well siblings stay siblings (fit), how norms grow along edges (growth), how
-many orders of birth a shape allows (shape: the rumour centrality of Shah and Zaman, 2011), and
-what the files declare. Norm growth fails under strong weight decay, so one edge can say only so
-much, and says next to nothing where growth is neither +1 nor -1.
+many orders of birth a shape allows (shape: the rumour centrality of Shah and Zaman, 2011), whether
+the ways to the children meet in the root (meeting), and what the files declare. Norm growth fails
+under strong weight decay, so it counts only as far as a whole tree bears it out, and the meeting
+of ways steps in where it does not.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ SHORTFALL_COST = 20.0  # what a larger loss costs, as a multiple of the distance
 SELDOM_TRAINED_ON = 1.05  # what a cast as a parent costs over its source, all else being equal
 GROWTH_SPREAD = 0.35  # how far growth strays from +1 or -1 on a true edge
 ASTRAY = 0.45  # typical distance of growth from +1 or -1 at which norms are half trusted
+MOST_OWN = 0.3  # a larger own share says no more: children of one task share as much
+UNKNOWN_OWN = 0.25  # own share of a root with one child, for which there are no triangles
+MEETING_WEIGHT = 8.0  # log odds against a root whose ways are its own, where norms say little
+MOST_CHILDREN = 24  # more triangles tell nothing new
 DECLARED_VOTE = 5.0  # log odds of a base that the files name
 FIT_WEIGHT = 2.5  # log odds for each factor e in the lengths of a tree's edges
 LARGEST_FIT_VOTE = 10.0  # log odds: fits are correlated over edges and must not outvote the rest
@@ -55,12 +60,13 @@ class Votes:
     fit: float
     growth: float
     shape: float
+    meeting: float
     declared: float
 
     @property
     def total(self) -> float:
         """Sum the votes."""
-        return self.fit + self.growth + self.shape + self.declared
+        return self.fit + self.growth + self.shape + self.meeting + self.declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +111,42 @@ def _root_at(
     known: Constraints,
     trust: float,
 ) -> Rooting:
+    """Find one root's best tree, and what votes for it."""
     weights = parent_costs(kinship, root, near, known)
     parent = minimum_arborescence(weights, root)
     child = np.flatnonzero(parent >= 0)
     costs = weights[parent[child], child]
+    own_trust = trust_in_norms(kinship, parent)
     votes = Votes(
         fit=-FIT_WEIGHT * float(np.log(costs + 1e-9).sum()),
-        growth=0.5 * trust * float(growth_votes(kinship, parent[child], child).sum()),
+        growth=0.5 * own_trust * float(growth_votes(kinship, parent[child], child).sum()),
         shape=births(parent),
+        meeting=-(1.0 - trust) * MEETING_WEIGHT * _own_way(kinship, root, parent),
         declared=_declared_votes(parent, known),
     )
     return Rooting(root, parent, weights, votes)
+
+
+def _own_way(kinship: Kinship, root: int, parent: Parents) -> float:
+    """Give the share of the ways between a root and its children that is the root's own."""
+    children = np.flatnonzero(parent == root)[:MOST_CHILDREN]
+    shares = [ways_meet(kinship, root, int(child), children) for child in children]
+    known = [min(share, MOST_OWN) for share in shares if share is not None]
+    return float(np.mean(known)) if known else UNKNOWN_OWN
+
+
+def ways_meet(kinship: Kinship, root: int, child: int, children: Parents) -> float | None:
+    """Give the root's own share of the way to a child, averaged over tensors, by its sisters.
+
+    About 0 where the ways to the children meet in the root, as in a true base; None for an only
+    child.
+    """
+    sisters = children[children != child][:MOST_CHILDREN]
+    if not sisters.size:
+        return None
+    shares = kinship.own_way(np.full_like(sisters, root), np.full_like(sisters, child), sisters)
+    known = shares[np.isfinite(shares).all(axis=1)]
+    return float(np.clip(np.median(known, axis=1), 0.0, 1.0).mean()) if known.size else None
 
 
 def parent_costs(
@@ -133,7 +164,7 @@ def parent_costs(
     pairs = (elder != root) & (younger != root)
     elder, younger = elder[pairs], younger[pairs]
     if elder.size:
-        lost = shortfall(kinship.contained(root, elder, younger))
+        lost = shortfall(kinship.contained(np.full_like(elder, root), elder, younger))
         penalty = 1.0 + LOSS_COST * lost + SHORTFALL_COST * np.maximum(lost - FORGIVEN, 0.0)
         weights[elder, younger] = kinship.squared[elder, younger] * penalty
     weights[root] = kinship.squared[root]
