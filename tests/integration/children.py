@@ -30,7 +30,7 @@ class Child:
         gate: Any = None,
     ) -> None:
         self._answer = folder / f"outcome-{time.monotonic_ns()}"
-        arguments = (os.getcwd(), self._answer, [str(it) for it in argv], at, limits or {}, gate)
+        arguments = (Path.cwd(), self._answer, [str(it) for it in argv], at, limits or {}, gate)
         self.process: BaseProcess = _CONTEXT.Process(target=_work, args=arguments)
         self.process.start()
 
@@ -49,7 +49,7 @@ def barrier(count: int) -> Any:
 
 
 def _work(
-    folder: str,
+    folder: Path,
     answer: Path,
     argv: list[str],
     at: tuple[str, int, signal.Signals] | None,

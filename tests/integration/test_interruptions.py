@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from children import Child, barrier
 from harness import ask, run
-from populations import Population, random_model
+from populations import Population, moved, random_model
 from safetensors.torch import save
 from test_incremental import distances
 
@@ -242,8 +242,7 @@ def test_300_models_under_a_limit_of_256_files(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     for number in range(300):
-        tensors = {key: value + number * 1e-4 for key, value in base.items()}
-        (folder / f"m{number:03}.safetensors").write_bytes(save(tensors))
+        (folder / f"m{number:03}.safetensors").write_bytes(save(moved(base, number, 0.05)))
 
     limits = {resource.RLIMIT_NOFILE: 256}
     outcome = Child(tmp_path, "add", folder, "--json", limits=limits).wait(120)
