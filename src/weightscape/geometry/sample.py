@@ -75,10 +75,7 @@ def kinship(
     a, b = _standardised(one), _standardised(other)
     result = np.zeros((a.shape[0], b.shape[0]))
     for i in range(a.shape[0]):
-        per_tensor = np.einsum("me,bme->bm", a[i], b)
-        valid = np.isfinite(per_tensor)
-        for j in np.flatnonzero(valid.any(axis=1)):
-            result[i, j] = np.median(per_tensor[j, valid[j]])
+        result[i] = _medians(np.einsum("me,bme->bm", a[i], b))
     return result
 
 
@@ -126,6 +123,19 @@ def _component(among: Float64[np.ndarray, "A A"], seed: int, least: float) -> li
         inside.update(fresh)
         frontier.extend(fresh)
     return sorted(inside)
+
+
+def _medians(values: Float64[np.ndarray, "B M"]) -> Float64[np.ndarray, " B"]:
+    """Give the median of each row, NaN passed over; 0 where there is nothing else."""
+    if not values.shape[1]:
+        return np.zeros(len(values))
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = np.isfinite(values).sum(axis=1)
+    upper, lower = count // 2, np.maximum(count - 1, 0) // 2
+    rows = np.arange(len(values))
+    middle = 0.5 * (ordered[rows, lower] + ordered[rows, np.minimum(upper, ordered.shape[1] - 1)])
+    medians: Float64[np.ndarray, " B"] = np.where(count > 0, middle, 0.0)
+    return medians
 
 
 def _standardised(samples: Float32[np.ndarray, "A M E"]) -> Float64[np.ndarray, "A M E"]:
