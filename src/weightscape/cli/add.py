@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     include: options.Include = None,
     exclude: options.Exclude = None,

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def chart(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     include: options.Include = None,
     exclude: options.Exclude = None,

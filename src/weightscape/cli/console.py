@@ -1,6 +1,7 @@
 """The terminal: progress bars with time left and notes on stderr, results on stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,16 @@ from rich.table import Table
 
 from weightscape.progress import Advance, Progress
 
+# Columns of a pipe, which has no width of its own.
+WIDEST = 1000
+
 
 def out() -> Console:
-    """Return the console for results."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Return the console for results; a pipe or a file gets tables as wide as they are."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        file=sys.stdout, highlight=False, soft_wrap=piped, width=WIDEST if piped else None
+    )
 
 
 def err() -> Console:
@@ -97,7 +104,7 @@ def export(text: str) -> None:
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str = "") -> Table:
     """Make a plain table; `right` lists (space separated) the columns that hold numbers."""
     numbers = set(right.split())
-    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the zoo and its atlas go.")
+        Path, typer.Argument(metavar="DIR", help="Where the zoo and its atlas go.")
     ] = Path("demo"),
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes that train, one thread each.")

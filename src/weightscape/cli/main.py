@@ -20,6 +20,7 @@ app = typer.Typer(
 VERBS = ("chart", "demo", "zoo", "tree", "map", "near", "add", "list", "show", "remove")
 
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 
 
 def _version(wanted: bool) -> None:
@@ -69,6 +70,8 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         # typer ends with this code on Ctrl-C and says nothing
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(CLOSED_PIPE)  # as a shell tells of `weightscape list | head`
         if end.code == INTERRUPTED:
             err().print("stopped; run the same command again to go on", markup=False)
         raise

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def remove(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names to take out.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Names to take out.")],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     seed: options.Seed = 0,
     json: options.Json = False,

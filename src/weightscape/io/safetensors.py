@@ -1,7 +1,7 @@
 """The safetensors header: parsed, and believed only as far as it agrees with the file.
 
 Layout of a file: 8 bytes, the header's length n, little endian; n bytes of JSON; the tensors'
-bytes, without holes or overlaps. https://huggingface.co/docs/safetensors
+bytes, without holes or overlaps (the format's own documentation, "Format").
 """
 
 from collections.abc import Mapping
