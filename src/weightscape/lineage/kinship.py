@@ -52,7 +52,9 @@ class Kinship:
             gram = tree.gram[t] - np.outer(along[row], along[row])
             known = np.isfinite(gram)
             squared = squared_distances(np.where(known, gram, 0.0))
-            share[row] = 1.0 / np.median(squared[known & (squared > 0)])
+            moved = squared[known & (squared > 0)]
+            # a tensor that was only scaled has nothing left
+            share[row] = 1.0 / np.median(moved) if moved.size else 0.0
             total += np.where(known, share[row] * gram, 0.0)
             weight += known
         pooled = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
@@ -117,31 +119,35 @@ class Kinship:
         apart = self.raw_apart(elder, younger)
         return _ratio(gained, apart)
 
-    def typical_growth(
-        self, elder: Indices, younger: Indices
-    ) -> tuple[Float64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
-        """Give the growth of each pair as a median over tensors, and its standard error.
+    def growth_weights(self, elder: Indices, younger: Indices) -> PerTensor:
+        """Give the weight of each tensor's growth: its inverse variance, 0 where it is unknown.
 
         A random update u of n elements has ``<W, u>`` of spread ``|W||u| / sqrt(n)``, so growth
         in one tensor strays by ``2 |W| / (|u| sqrt(n))``: small tensors and small updates say
-        little, and are weighted so. No tensor moved: growth 0, error inf.
+        little.
+        """
+        sizes = np.array([np.prod(self.tree.shapes[t]) for t in self.used], dtype=np.float64)
+        norm = self.tree.moments.norm[self.used][:, elder]
+        chance = _ratio(4.0 * norm**2 / sizes[:, None], self.raw_apart(elder, younger))
+        weights: PerTensor = 1.0 / (TENSOR_SPREAD**2 + chance)
+        np.nan_to_num(weights, copy=False)
+        return weights
+
+    def typical_growth(
+        self, elder: Indices, younger: Indices
+    ) -> tuple[Float64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
+        """Give the growth of each pair as a weighted median over tensors, and its standard error.
+
+        No tensor moved: growth 0, error inf.
         """
         growth = self.growth(elder, younger)
         if not growth.size:
             return np.zeros(len(elder)), np.full(len(elder), np.inf)
-        sizes = np.array([np.prod(self.tree.shapes[t]) for t in self.used], dtype=np.float64)
-        norm = self.tree.moments.norm[self.used][:, elder]
-        apart = self.raw_apart(elder, younger)
-        known = np.isfinite(growth)
-        chance = np.divide(
-            4.0 * norm**2, apart * sizes[:, None], out=np.zeros_like(apart), where=known
-        )
-        weight = np.where(known, 1.0 / (TENSOR_SPREAD**2 + chance), 0.0)
+        weight = self.growth_weights(elder, younger)
         total = weight.sum(axis=0)
-        error = np.sqrt(
-            np.divide(np.pi / 2.0, total, out=np.full_like(total, np.inf), where=total > 0)
-        )
-        return _weighted_median(np.where(known, growth, 0.0), weight), error
+        error = np.full_like(total, np.inf)
+        np.divide(np.pi / 2.0, total, out=error, where=total > 0)
+        return _weighted_median(np.nan_to_num(growth), weight), np.sqrt(error)
 
     def relative(self, i: int, j: int) -> float:
         """Give the plain distance of two models over the norm of the first."""

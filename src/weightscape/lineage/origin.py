@@ -17,10 +17,10 @@ from weightscape.lineage.rooting import Rooting, ways_meet
 # Shares of the way above which a root is no base. Both must say so, for triangles are fooled where
 # all children were trained on the same data, and norms where weight decay holds them back.
 LIMIT_BY_TRIANGLES = 0.15
-LIMIT_BY_NORMS = 0.25
+LIMIT_BY_NORMS = 0.2
 ALONE = 1.5  # either limit is this many times higher where the other says nothing
 AMONG_SIBLINGS = 0.5  # and lower where another child has shown the root to be no base
-USUAL_GROWTH = 1.25  # larger growth than this, either way, comes from weight decay
+USUAL_GROWTH = 1.25  # norms that shrink by more than this do so by weight decay
 TRUSTED_GROWTH = 0.5  # norms that grow less than this on most edges are held back by decay
 
 
@@ -63,7 +63,7 @@ def own_ways(kinship: Kinship, rooting: Rooting) -> dict[int, OwnWay]:
     for place, child in enumerate(children):
         by_triangles = ways_meet(kinship, root, int(child), children)
         by_norms = None
-        if abs(growth[place]) <= USUAL_GROWTH and (trusted or by_triangles is not None):
+        if growth[place] >= -USUAL_GROWTH and (trusted or by_triangles is not None):
             by_norms = max(float(against[place] - 0.5 * error[place]), 0.0)
         ways[int(child)] = OwnWay(by_triangles, by_norms)
     return ways
@@ -75,13 +75,15 @@ def _share_against(
     """Give the root's own share of the way by norms, (1 - growth) / 2, averaged over tensors.
 
     The average and not the median: two models that were each trained in other layers look like
-    ancestors of one another in half of the tensors.
+    ancestors of one another in half of the tensors. Growth is cut off at -1, below which decay
+    is at work, and as far above 1, so that chance does not push the average one way.
     """
-    growth = kinship.growth(np.full_like(children, root), children)
-    known = np.isfinite(growth)
-    shares = np.where(known, 0.5 * (1.0 - np.clip(np.nan_to_num(growth), -1.0, 1.0)), 0.0)
-    average: Float64[np.ndarray, " C"] = shares.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    return average
+    root_ = np.full_like(children, root)
+    growth, weight = kinship.growth(root_, children), kinship.growth_weights(root_, children)
+    level = np.clip(np.nan_to_num(growth), -1.0, 3.0)
+    total = np.maximum(weight.sum(axis=0), np.finfo(float).tiny)
+    shares: Float64[np.ndarray, " C"] = 0.5 * (1.0 - (weight * level).sum(axis=0) / total)
+    return shares
 
 
 def _norms_grow_below(kinship: Kinship, rooting: Rooting) -> bool:

@@ -33,6 +33,7 @@ UNKNOWN_OWN = 0.25  # own share of a root with one child, for which there are no
 MEETING_WEIGHT = 8.0  # log odds against a root whose ways are its own, where norms say little
 MOST_CHILDREN = 24  # more triangles tell nothing new
 DECLARED_VOTE = 5.0  # log odds of a base that the files name
+SHAPE_WEIGHT = 0.6  # trees of models do not grow at random: chains are commoner than chance
 FIT_WEIGHT = 2.5  # log odds for each factor e in the lengths of a tree's edges
 LARGEST_FIT_VOTE = 10.0  # log odds: fits are correlated over edges and must not outvote the rest
 
@@ -120,7 +121,7 @@ def _root_at(
     votes = Votes(
         fit=-FIT_WEIGHT * float(np.log(costs + 1e-9).sum()),
         growth=0.5 * own_trust * float(growth_votes(kinship, parent[child], child).sum()),
-        shape=births(parent),
+        shape=SHAPE_WEIGHT * births(parent),
         meeting=-(1.0 - trust) * MEETING_WEIGHT * _own_way(kinship, root, parent),
         declared=_declared_votes(parent, known),
     )
@@ -283,7 +284,7 @@ def _likely_roots(kinship: Kinship, known: Constraints, parent: Parents, trust: 
     for node in births_order(parent):
         above = parent[node]
         if above >= 0:
-            moved = np.log(sizes[node]) - np.log(len(parent) - sizes[node])
+            moved = SHAPE_WEIGHT * np.log(sizes[node] / (len(parent) - sizes[node]))
             score[node] = score[above] - votes[node] + moved
     for child_, bases in known.declared.items():
         for base in bases[:1]:
