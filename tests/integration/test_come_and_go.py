@@ -204,19 +204,38 @@ def test_files_touched_elsewhere_stay_what_they_are(family: Population, tmp_path
     check_distances(family, list(family.tensors))
 
 
-def test_a_renamed_folder_loses_nothing(family: Population) -> None:
-    ask(ChartAnswer, "chart", family.folder)
+def test_a_renamed_folder_is_recognised_and_names_stay(family: Population) -> None:
+    family.write("task1-1-copy", family.tensors["task1-1"])
+    first = ask(ChartAnswer, "chart", family.folder)
     renamed = family.folder.rename(family.folder.parent / "renamed")
 
     answer = ask(ChartAnswer, "chart", renamed)
 
-    assert len(answer.given) == len(family.tensors)
-    ready = [name for name, status in statuses().items() if status == "ready"]
-    assert sorted(ready) == sorted(answer.given)
+    assert (answer.new, answer.bytes_read) == ([], 0)
+    assert sorted(answer.given) == sorted(first.given)
+    assert answer.tree == first.tree
     paths = {it.name: it.path for it in ask(ListAnswer, "list").models}
-    assert {paths[name] for name in ready} == {str(renamed / name) for name in family.tensors}
-    again = ask(ChartAnswer, "chart", renamed)
-    assert again.new == [] and again.given == answer.given
+    assert paths == {name: str(renamed / name) for name in family.tensors}
+    assert set(statuses().values()) == {"ready"}
+
+
+def test_models_copied_elsewhere_and_deleted_here_are_charted_anew(family: Population) -> None:
+    ask(ChartAnswer, "chart", family.folder)
+    elsewhere = family.folder.parent / "elsewhere"
+    for name in family.tensors:
+        (elsewhere / name).mkdir(parents=True)
+        for file in (family.folder / name).iterdir():
+            (elsewhere / name / file.name).write_bytes(file.read_bytes())
+    shutil.rmtree(family.folder)
+
+    answer = ask(ChartAnswer, "chart", elsewhere)
+
+    assert len(answer.new) == len(family.tensors)
+    edges = {(one.partition("~")[0], other.partition("~")[0]) for one, other in edges_of(answer)}
+    assert edges >= family.edges
+    assert sorted(set(statuses().values())) == ["gone", "ready"]
+    again = ask(ChartAnswer, "chart", elsewhere)
+    assert again.new == [] and again.tree == answer.tree
 
 
 def test_a_removed_model_comes_back_by_charting_it_again(family: Population) -> None:

@@ -11,7 +11,7 @@ from weightscape.atlas.passing import members_of
 from weightscape.atlas.reading import Shelf, resolved
 from weightscape.catalog import families, findings, grams
 from weightscape.catalog import models as model_rows
-from weightscape.catalog.records import Forest, Model, ModelFacts, Tree, Undecided
+from weightscape.catalog.records import Forest, Model, ModelFacts, Status, Tree, Undecided
 from weightscape.catalog.store import Store
 from weightscape.geometry.look import DeltaLook, look_at
 from weightscape.geometry.products import TreeGram, subset
@@ -112,8 +112,9 @@ def _constants(connection: Connection, tree: Tree) -> set[str]:
     if not others or tree.reference_id is None:
         return set()
     names = [it.name for it in families.tensors_of(connection, tree.family_id)]
-    mine = _hashes(connection, tree)
-    theirs = [_hashes(connection, other) for other in others]
+    mine = _hashes(connection, tree, ("ready", "gone"))
+    # the gone may be the same models before somebody moved them
+    theirs = [_hashes(connection, other, ("ready",)) for other in others]
     return {
         name
         for row, name in enumerate(names)
@@ -121,12 +122,13 @@ def _constants(connection: Connection, tree: Tree) -> set[str]:
     }
 
 
-def _hashes(connection: Connection, tree: Tree) -> list[set[str]]:
+def _hashes(connection: Connection, tree: Tree, statuses: tuple[Status, ...]) -> list[set[str]]:
     """Gather each tensor's content hashes over the models that live in a tree.
 
     Models that have left it for another tree have rows in both, and are no strangers there.
     """
-    living = [it.tree_id == tree.id for it in model_rows.of_tree(connection, tree.id)]
+    places = model_rows.of_tree(connection, tree.id)
+    living = [it.tree_id == tree.id and it.status in statuses for it in places]
     moments = grams.load_moments(connection, tree.id)
     return [set(compress(row, living)) for row in moments.hashes]
 

@@ -1,7 +1,7 @@
 """From paths to rows: discover models, recognise those that are known, register the rest."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -59,7 +59,10 @@ def register(
                 kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
                 skipped.append(_skipped(one.path, str(problem), kind))
             advance(1)
+    moved = _moved(rows, known)
     with store.write() as connection:
+        for model_id, path in moved.items():
+            model_rows.set_path(connection, model_id, path)
         named = {model.name for model in model_rows.all_models(connection)}
         kept = model_rows.register(connection, rows)
         skipped_rows.replace_skipped(connection, [Path(path).resolve() for path in paths], skipped)
@@ -129,6 +132,26 @@ def _opened(
         metadata=capped(checkpoint.metadata),
         content_hash=whole,
     )
+
+
+def _moved(rows: Sequence[Model], known: Mapping[str, Sequence[Model]]) -> dict[int, str]:
+    """Recognise models whose files were moved as they are: their ids, and where they are now.
+
+    They have the content, the files and the times that they had, and nothing is at the old path.
+    Of exact copies, the one whose folder kept its name is meant.
+    """
+    left: dict[tuple[str, Stamp], list[Model]] = {}
+    for path, there in known.items():
+        for model in there if not Path(path).exists() else ():
+            left.setdefault((model.fingerprint, model.stamp), []).append(model)
+    found: dict[int, str] = {}
+    for row in rows:
+        fits = left.get((row.fingerprint, row.stamp), []) if row.path not in known else []
+        if fits:
+            name = Path(row.path).name
+            fits.sort(key=lambda it: Path(it.path).name != name)
+            found[fits.pop(0).id] = row.path
+    return found
 
 
 def _mark(sampled: str, whole: str | None, there: Sequence[Model]) -> str:

@@ -100,6 +100,11 @@ def set_stamp(connection: Connection, model_id: int, stamp: Stamp) -> None:
     _change(connection, [model_id], stamp=stamp)
 
 
+def set_path(connection: Connection, model_id: int, path: str) -> None:
+    """Keep a new path: the files were moved as they are."""
+    _change(connection, [model_id], path=path)
+
+
 def set_content_hash(connection: Connection, model_id: int, content_hash: str) -> None:
     """Keep the full content hash of a model."""
     _change(connection, [model_id], content_hash=content_hash)
