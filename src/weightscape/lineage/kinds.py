@@ -18,6 +18,7 @@ MEANT_TO_FREEZE = 0.1  # share of tensors, or of parameters, left unchanged that
 FEWEST_MATRICES = 3  # in fewer a change may have the size of a rounding by chance
 MOSTLY_VECTORS = 0.9  # share of vectors that rounding of matrices leaves alone
 ROUNDING_RANGE = (0.1, 1.2)  # of a change, over one rounding with the tensor's own peak
+ROUNDING_SPREAD = 6.0  # between matrices, of the same; updates spread by tens
 QUANTISED = frozenset({"F8_E4M3", "F8_E5M2", "I8", "U8"})
 
 
@@ -90,7 +91,8 @@ def rounded_to_bits(
     for bits in (8, 4):
         step = tree.moments.peak[changed, i] / (2.0 ** (bits - 1) - 1.0)
         ratio = 12.0 * apart / (size * step**2 + np.finfo(float).tiny)
-        if ((ratio > ROUNDING_RANGE[0]) & (ratio < ROUNDING_RANGE[1])).all():
+        like = (ratio > ROUNDING_RANGE[0]) & (ratio < ROUNDING_RANGE[1])
+        if like.all() and ratio.max() < ROUNDING_SPREAD * ratio.min():
             return bits
     return None
 

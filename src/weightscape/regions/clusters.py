@@ -37,10 +37,13 @@ def spectral(cosine: Cosines, count: int) -> Labels:
 @clusterings.register("average")
 def average_linkage(cosine: Cosines, count: int) -> Labels:
     """Join the two clusters with the highest mean cosine until `count` are left."""
-    from sklearn.cluster import AgglomerativeClustering
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
 
-    model = AgglomerativeClustering(n_clusters=count, metric="precomputed", linkage="average")
-    labels: Labels = model.fit_predict(1.0 - cosine).astype(np.int64)
+    apart = np.maximum(1.0 - cosine, 0.0)
+    np.fill_diagonal(apart, 0.0)
+    joined = linkage(squareform(apart, checks=False), method="average")
+    labels: Labels = fcluster(joined, count, criterion="maxclust").astype(np.int64) - 1
     return labels
 
 

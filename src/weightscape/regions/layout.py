@@ -14,6 +14,7 @@ Layout = Callable[[Cosines, int], Points]
 
 layouts: Registry[Layout] = Registry("layout")
 DEFAULT_LAYOUT = "mds"
+FEW_MODELS = 200
 _GAP = 0.25  # free space between two trees of one picture, as a share of the larger one's side
 
 
@@ -47,7 +48,12 @@ def neighbour_embedding(products: Cosines, seed: int) -> Points:
     squared = np.maximum(norms[:, None] + norms[None, :] - 2.0 * products, 0.0)
     np.fill_diagonal(squared, 0.0)
     tsne = TSNE(
-        metric="precomputed", init="random", random_state=seed, perplexity=min(30.0, (n - 1) / 3.0)
+        metric="precomputed",
+        init="random",
+        random_state=seed,
+        perplexity=min(30.0, (n - 1) / 3.0),
+        # its threads cost more than they save where there are few models
+        method="exact" if n <= FEW_MODELS else "barnes_hut",
     )
     return _signed(tsne.fit_transform(np.sqrt(squared)).astype(np.float64))
 
