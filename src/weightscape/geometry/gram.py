@@ -67,7 +67,8 @@ def gram_pass(
     subtracted from every member (None: nothing is). Errors of a member's reader pass through.
 
     Squared distances come out within 1e-4 relative of a float64 brute force for deltas of 1e-3 of
-    the weights; a member that lacks a tensor, or has a NaN or infinity in it, has NaN products
+    the weights, however far the reference is from both; only between a `fresh` member and an
+    older one that is 100 times nearer to it than to the reference it may be 1e-3. A member that lacks a tensor, or has a NaN or infinity in it, has NaN products
     there. Memory stays under `memory` bytes beside the mapped files.
 
     >>> import torch
@@ -134,8 +135,8 @@ def block_length(models: int, memory: int) -> int:
 
     Raises BadInput when even the smallest block of that many models does not fit.
     """
-    # deltas of all models, and a model's values, squares and comparison, in float32
-    per_element = 4 * models + 24
+    # deltas of all models in float32 and, where need be, float64; one model's values and squares
+    per_element = 12 * models + 24
     products = 16 * models * models
     room = (memory - products) // per_element
     if room < SMALLEST_BLOCK:

@@ -4,7 +4,7 @@ Everything happens in float32 blocks that stay in cache, in buffers that are use
 blocks are float64.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,8 +13,7 @@ import torch
 import xxhash
 from jaxtyping import Bool, Float32, Float64, Int64
 
-# Below this many models OpenBLAS's symmetric product is slower than the general one of torch.
-FEW_MODELS = 8
+from weightscape.geometry.blockwise import products_of, products_of_all
 
 
 @runtime_checkable
@@ -89,7 +88,7 @@ def work_piece(
     if origin is not None and not origin.present:
         origin = None
     tally = _Tally(len(fresh), block)
-    multiply = _products(len(fresh), count, list(fresh) == list(range(count)), fresh)
+    everything = list(fresh) == list(range(count))
     rows = np.zeros((len(fresh), count))
     kept = piece.start
     for start in range(piece.start, piece.stop, block):
@@ -102,7 +101,7 @@ def work_piece(
                 _subtract(view, values, origin, base, deltas[index])
                 if index in rank:
                     tally.add(rank[index], values, None if base is None else deltas[index])
-        rows += multiply(deltas)
+        rows += products_of_all(deltas) if everything else products_of(deltas, fresh)
         if (stop - kept) * count >= window or stop == piece.stop:
             # mapped pages count as this process's memory until they are let go
             for view in views:
@@ -148,25 +147,6 @@ def _subtract(
         np.copyto(out, view.product)
     else:
         np.subtract(values, base, out=out)
-
-
-def _products(
-    fresh: int, count: int, everything: bool, chosen: Sequence[int]
-) -> Callable[[Float32[np.ndarray, "N E"]], Float32[np.ndarray, "K N"]]:
-    """Choose how the inner products of a block are taken, into a buffer that is used again."""
-    out = np.empty((fresh, count), np.float32)
-    into = torch.from_numpy(out)
-
-    def multiply(deltas: Float32[np.ndarray, "N E"]) -> Float32[np.ndarray, "K N"]:
-        left = deltas if everything else deltas[chosen]
-        if count < FEW_MODELS:
-            torch.mm(torch.from_numpy(left), torch.from_numpy(deltas).T, out=into)
-        else:
-            with np.errstate(all="ignore"):
-                np.matmul(left, deltas.T, out=out)  # symmetric where left is deltas: half the work
-        return out
-
-    return multiply
 
 
 class _View:

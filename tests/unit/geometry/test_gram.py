@@ -70,6 +70,40 @@ def test_stored_as_bf16_beside_fp32() -> None:
     )
 
 
+@pytest.mark.parametrize("fresh", [None, [5], [1, 2]])
+def test_siblings_far_from_the_reference_keep_their_distances(fresh: list[int] | None) -> None:
+    generator = torch.Generator().manual_seed(3)
+
+    def noise(scale: float) -> torch.Tensor:
+        return scale * torch.randn(200_000, generator=generator)
+
+    base, far = noise(0.05), noise(0.05)
+    models = [{"w": origin + noise(5e-5)} for origin in (base, far) for _ in range(3)]
+    members = members_of(models)
+    shapes = {"w": (200_000,)}
+    (whole,) = gram_pass(members, shapes, reference=members[0])
+    gram = whole.rows.copy()
+    if fresh is not None:
+        (part,) = gram_pass(members, shapes, reference=members[0], fresh=fresh)
+        gram[fresh] = part.rows
+        gram[:, fresh] = part.rows.T
+    np.testing.assert_allclose(distances(gram), brute_force(models, "w"), rtol=1e-4, atol=1e-12)
+
+
+def test_a_model_that_comes_late_beside_a_far_one_keeps_its_distance() -> None:
+    generator = torch.Generator().manual_seed(4)
+    base, way = (0.05 * torch.randn(200_000, generator=generator) for _ in range(2))
+    far = base + 0.3 * way  # an instruction-tuned model, say, and a small fine-tune of it
+    twin = far + 5e-5 * torch.randn(200_000, generator=generator)
+    models = [{"w": it} for it in (base, far, twin)]
+    members = members_of(models)
+    shapes = {"w": (200_000,)}
+    (first,) = gram_pass(members[:2], shapes, reference=members[0])
+    (late,) = gram_pass(members, shapes, reference=members[0], fresh=[2])
+    squared = first.rows[1, 1] + late.rows[0, 2] - 2 * late.rows[0, 1]
+    np.testing.assert_allclose(squared, brute_force(models, "w")[1, 2], rtol=2e-3)
+
+
 def test_a_tensor_of_several_pieces_is_whole() -> None:
     models = fine_tunes(torch.float32, 2, PIECE + 12_345)
     shapes = {"w": (PIECE + 12_345,)}
