@@ -68,8 +68,9 @@ def gram_pass(
 
     Squared distances come out within 1e-4 relative of a float64 brute force for deltas of 1e-3 of
     the weights, however far the reference is from both; only between a `fresh` member and an
-    older one that is 100 times nearer to it than to the reference it may be 1e-3. A member that lacks a tensor, or has a NaN or infinity in it, has NaN products
-    there. Memory stays under `memory` bytes beside the mapped files.
+    older one that is 100 times nearer to it than to the reference it may be 1e-3. A member that
+    lacks a tensor, or has a NaN or infinity in it, has NaN products there. Memory stays under
+    `memory` bytes, mapped pages included.
 
     >>> import torch
     >>> class One:
