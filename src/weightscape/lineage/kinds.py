@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from weightscape.catalog.records import EdgeKind
-from weightscape.geometry.look import DeltaLook
+from weightscape.geometry.look import HIDDEN, DeltaLook
 from weightscape.geometry.products import TreeGram
 
 Look = Callable[[str, str], DeltaLook]
@@ -38,6 +38,9 @@ def kind_of(
         return "quantised", (words,)
     if _frozen_share(tree, same) >= MEANT_TO_FREEZE:
         return "frozen-part", (describe_unchanged(same),)
+    hidden = sum(rank == HIDDEN for rank in seen.rank.values()) if seen is not None else 0
+    if hidden:
+        return "full", (f"rounding hides the rank of the change in {hidden} matrices looked at",)
     return "full", ()
 
 
@@ -104,7 +107,8 @@ def _by_look(
         share = _mean(seen.rounded)
         kind: EdgeKind = "quantised" if child_dtype in QUANTISED else "cast"
         return kind, (f"equals the parent rounded to {child_dtype} in {share:.1%} of elements",)
-    ranks = {name: rank for name, rank in seen.rank.items() if not same.get(name, False)}
+    # rank 0 in a tensor that changed: not in the rows that were looked at
+    ranks = {n: rank for n, rank in seen.rank.items() if rank != 0 and not same.get(n, False)}
     if ranks and all(_is_low(tree, seen, name, rank) for name, rank in ranks.items()):
         low, high = min(ranks.values()), max(ranks.values())
         span = f"rank {low}" if low == high else f"rank {low} to {high}"
@@ -121,7 +125,7 @@ def _by_look(
 
 def _is_low(tree: TreeGram, seen: DeltaLook, name: str, rank: int) -> bool:
     side = min(tree.shapes[tree.tensors.index(name)]) if name in tree.tensors else rank
-    return rank <= seen.rank_cap and rank <= LOW_RANK * side
+    return 1 <= rank <= seen.rank_cap and rank <= LOW_RANK * side
 
 
 def _mean(shares: Mapping[str, float]) -> float:

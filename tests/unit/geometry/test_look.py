@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from weightscape.geometry.gram import Member
-from weightscape.geometry.look import RANK_CAP, look_at
+from weightscape.geometry.look import HIDDEN, RANK_CAP, look_at
 
 
 @dataclass
@@ -46,11 +46,27 @@ def test_full_fine_tuning_is_above_the_cap() -> None:
     assert seen.unchanged["w"] < 0.01
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1e-4, 1e-3, 3e-3, 1e-2])
+@pytest.mark.parametrize("rank_of_trend", [0, 4])
+def test_a_small_full_update_in_few_bits_shows_no_low_rank(
+    dtype: torch.dtype, size: float, rank_of_trend: int
+) -> None:
+    base = (randn(256, 128, seed=0) * 0.05).to(dtype)
+    update = randn(256, 128, seed=1)
+    if rank_of_trend:
+        trend = randn(256, rank_of_trend, seed=2) @ randn(rank_of_trend, 128, seed=3)
+        update += 0.5 * trend
+    child = (base.float() + 0.05 * size * update).to(dtype)
+    seen = look_at(member(base), member(child), {"w": (256, 128)})
+    assert seen.rank["w"] in (0, HIDDEN, RANK_CAP + 1)
+
+
 def test_a_cast_is_its_parent_rounded() -> None:
     base = randn(80, 80, seed=0)
     seen = look_at(member(base), member(base.to(torch.bfloat16)), {"w": (80, 80)})
     assert seen.rounded == {"w": 1.0}
-    assert seen.rank == {"w": 0}
+    assert seen.rank == {"w": HIDDEN}
     back = look_at(member(base.to(torch.bfloat16)), member(base), {"w": (80, 80)})
     assert back.rounded["w"] < 0.1
 

@@ -1,7 +1,7 @@
 import pytest
 from gaussian_trees import Gaussian
 
-from weightscape.geometry.look import DeltaLook
+from weightscape.geometry.look import HIDDEN, DeltaLook
 from weightscape.lineage.kinds import describe_unchanged, kind_of
 
 
@@ -47,6 +47,14 @@ def test_one_full_rank_matrix_is_no_lora(pair, high):
     look = saw(rank={"layer.0.weight": 8, "layer.1.weight": high}, rank_cap=32)
     expected = "lora" if high <= 32 else "full"
     assert kind_of(pair, "base", "child", "F32", look)[0] == expected
+
+
+@pytest.mark.parametrize("rank", [HIDDEN, 0])
+def test_a_rank_that_cannot_be_told_is_no_lora(pair, rank):
+    look = saw(rank={"layer.0.weight": rank, "layer.1.weight": rank})
+    kind, words = kind_of(pair, "base", "child", "BF16", look)
+    assert kind == "full"
+    assert any("rounding hides" in word for word in words) == (rank == HIDDEN)
 
 
 def test_new_zeros_over_an_unchanged_rest_are_pruning(pair):
