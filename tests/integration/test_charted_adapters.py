@@ -194,3 +194,76 @@ def test_a_cast_base_carries_its_adapters(population: Population) -> None:
     assert children_by_lora(answer) == dict.fromkeys(RANKS, "base")
     for name in RANKS:
         assert near(name)["base"] == pytest.approx(population.distance(name, "base"), rel=1e-4)
+
+
+def applied(population: Population, base: str, deltas: Tensors) -> Tensors:
+    return {key: value + deltas.get(key, 0) for key, value in population.tensors[base].items()}
+
+
+def test_an_adapter_given_its_base_stays_on_it(population: Population, tmp_path: Path) -> None:
+    other = Population(tmp_path / "elsewhere")
+    other.root("base")
+    population.tensors["base"] = other.tensors["base"]
+    # the tree's centre is not the base that was given
+    population.child("centre", "base", size=0.5)
+    for number in range(4):
+        population.child(f"near-{number}", "centre", size=0.05)
+    deltas = population.adapter("given", "base", declared="")
+    population.tensors["given"] = applied(population, "base", deltas)
+
+    ask(ChartAnswer, "chart", population.folder, "--base", other.folder / "base")
+
+    distance = population.distance("given", "base")
+    assert near("given")["base"] == pytest.approx(distance, rel=1e-4)
+    # the adapter's own file is touched, and a tree whose reference went is planted anew
+    (population.folder / "given" / "adapter_config.json").touch()
+    (population.folder / "centre").rename(tmp_path / "away")
+    population.child("newcomer", "base")
+    ask(ChartAnswer, "chart", population.folder)
+    assert near("given")["base"] == pytest.approx(distance, rel=1e-4)
+    for name in ("newcomer", "near-0"):
+        right = pytest.approx(population.distance("given", name), rel=1e-4)
+        assert near("given")[name] == right
+
+
+def test_adapters_of_a_base_that_was_overwritten_go_to_the_new_one(
+    population: Population,
+) -> None:
+    population.root("base")
+    population.child("tuned", "base")
+    before = population.adapter("early", "base", seed=1)
+    ask(ChartAnswer, "chart", population.folder)
+    population.write("base", moved(population.tensors["base"], 77, 0.2))
+    after = population.adapter("late", "base", seed=2)
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert children_by_lora(answer) == {"early": "base~2", "late": "base~2"}
+    population.tensors["base~2"] = population.tensors.pop("base")
+    population.tensors["early"] = applied(population, "base~2", before)
+    population.tensors["late"] = applied(population, "base~2", after)
+    for name in ("early", "late"):
+        for other in {"base~2", "tuned", "early", "late"} - {name}:
+            right = pytest.approx(population.distance(name, other), rel=1e-4)
+            assert near(name)[other] == right, (name, other)
+
+
+def test_an_adapter_waits_while_its_base_is_away(population: Population) -> None:
+    population.root("base")
+    population.child("tuned", "base")
+    deltas = population.adapter("early", "base", seed=1)
+    population.tensors["early"] = applied(population, "base", deltas)
+    ask(ChartAnswer, "chart", population.folder)
+    away = population.folder.parent / "away"
+    (population.folder / "base").rename(away)
+    population.child("newcomer", "base")
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert any("early" in it.models for it in answer.tree.undecided)
+    away.rename(population.folder / "base")
+    answer = ask(ChartAnswer, "chart", population.folder)
+    assert children_by_lora(answer) == {"early": "base"}
+    for other in ("base", "tuned", "newcomer"):
+        right = pytest.approx(population.distance("early", other), rel=1e-4)
+        assert near("early")[other] == right

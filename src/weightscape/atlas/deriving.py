@@ -79,7 +79,13 @@ def load_products(connection: Connection, tree_id: int) -> TreeProducts:
     everyone = model_rows.all_models(connection, statuses=("ready", "gone", "pending"))
     facts = {}
     for model in inside:
+        if tree.reference_id is None:
+            # no base is here: what an adapter wants is told as its files have it
+            facts[model.name] = replace(model.facts, declared=())
+            continue
         here, elsewhere = resolved(model.facts.wants, everyone, model.name)
+        if model.kind == "adapter" and here:
+            here = model.facts.declared
         facts[model.name] = replace(model.facts, declared=here, wants=elsewhere)
     return TreeProducts(tree, subset(products, names, kept), facts, tuple(sorted(apart)))
 
@@ -93,13 +99,18 @@ def _inside(connection: Connection, tree_id: int) -> list[Model]:
 
 
 def _apart(products: TreeGram, inside: Sequence[Model]) -> set[str]:
-    """Name the gone models that newer ones were never compared with."""
+    """Name the models, gone or on a base that is, that newer ones were never compared with."""
     comparable = np.isfinite(products.gram).any(axis=0)
-    ready = [i for i, model in enumerate(inside) if model.status == "ready"]
+    there = {it.name for it in inside if it.status == "ready"}
+    ready = [
+        i
+        for i, model in enumerate(inside)
+        if model.name in there and (model.kind == "full" or there.issuperset(model.facts.declared))
+    ]
     return {
         model.name
         for i, model in enumerate(inside)
-        if model.status == "gone" and ready and not comparable[i, ready].all()
+        if i not in ready and ready and not comparable[i, ready].all()
     }
 
 
@@ -148,7 +159,10 @@ def _derive_tree(store: Store, shelf: Shelf, tree_id: int, seed: int) -> int:
 
     forest = recover_forest(loaded.products, loaded.facts, look, seed=seed)
     if loaded.apart:
-        reason = "their files are gone, and models that came later could not be compared with them"
+        reason = (
+            "their files or their base's are gone, and models that came later could not be "
+            "compared with them"
+        )
         forest = replace(forest, undecided=(*forest.undecided, Undecided(loaded.apart, reason)))
     region_map = chart_regions(loaded.products, base=base_of(forest), seed=seed)
     with store.write() as connection:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from weightscape.atlas.reading import Shelf, member_of, resolve
+from weightscape.atlas.bases import kept_base, may_carry
+from weightscape.atlas.reading import Shelf, member_of
 from weightscape.atlas.replanting import replant
 from weightscape.catalog import families, grams
 from weightscape.catalog import models as model_rows
@@ -76,29 +77,15 @@ def members_of(
             continue
         base = None
         if model.kind == "adapter":
-            base = _base_member(model, everyone, tree, shapes, shelf, members)
+            below = kept_base(model, everyone) if tree.reference_id is not None else None
+            if below is not None and may_carry(below, shelf):
+                base = members.get(below.id) or member_of(below, shapes, shelf)
+            elif tree.reference_id is not None:
+                result.append(Member(model.name, shelf.absent, {}))
+                continue
         members[model.id] = member_of(model, shapes, shelf, base)
         result.append(members[model.id])
     return result
-
-
-def _base_member(
-    model: Model,
-    everyone: Sequence[Model],
-    tree: Tree,
-    shapes: Mapping[str, Shape],
-    shelf: Shelf,
-    made: Mapping[int, Member],
-) -> Member | None:
-    if tree.reference_id is None:
-        return None
-    inside = [it for it in everyone if it.tree_id == tree.id and it.kind == "full"]
-    claimed = (resolve(claim, inside) for claim in model.facts.wants)
-    # an adapter brought to its base by --base does not name it; the tree's reference stands in
-    base = next((it for it in claimed if it is not None), None) or next(
-        (it for it in inside if it.id == tree.reference_id), inside[0]
-    )
-    return made.get(base.id) or member_of(base, shapes, shelf)
 
 
 def _with_reference(store: Store, shelf: Shelf, tree: Tree) -> Tree:

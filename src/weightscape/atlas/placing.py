@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from sqlalchemy import Connection
 
+from weightscape.atlas.bases import kept_base, unsettled
 from weightscape.atlas.reading import Shelf, adapter_names, backbone_of, resolve
 from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
+from weightscape.catalog.places import leave
 from weightscape.catalog.records import Family, Model
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
@@ -43,7 +45,8 @@ def place(
     for a base that is here now move to its tree.
     """
     with store.read() as connection:
-        everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
+        known = model_rows.all_models(connection)
+        everyone = [it for it in known if it.status in ("pending", "ready")]
         roles = {family.id: family.role for family in families.all_families(connection)}
     stranded = _stranded(everyone)
     if stranded:
@@ -55,7 +58,11 @@ def place(
         if model.tree_id is None
         or (
             model.kind == "adapter"
-            and (model in stranded or roles.get(model.family_id or -1) == ADAPTERS)
+            and (
+                model in stranded
+                or roles.get(model.family_id or -1) == ADAPTERS
+                or unsettled(model, known, shelf)
+            )
         )
     ]
     candidates, broken = _open(waiting, shelf)
@@ -251,10 +258,17 @@ def _place_adapter(connection: Connection, candidate: _Candidate, bases: Sequenc
     everyone = model_rows.all_models(connection, statuses=("pending", "ready"))
     base = _base_of(connection, candidate, everyone, bases)
     if base is not None and base.tree_id is not None:
-        _move(connection, base.tree_id, [model])
+        if model.facts.declared[:1] != (base.name,):
+            model_rows.set_facts(connection, model.id, replace(model.facts, declared=(base.name,)))
+            if model.tree_id is not None:
+                # rows once written are kept: on another base it is another point
+                leave(connection, model.id)
         model_rows.mark(connection, [model.id], "pending")
+        _move(connection, base.tree_id, [model])
         return
-    if model.tree_id is not None:
+    roles = {family.id: family.role for family in families.all_families(connection)}
+    waits = model.family_id is not None and roles[model.family_id] == ADAPTERS
+    if model.tree_id is not None and (waits or model.status == "ready"):
         return
     wanted = next(iter(model.facts.wants), "")
     signature = list(candidate.backbone.shapes.items())
@@ -275,6 +289,7 @@ def _base_of(
     """Find the base that an adapter names, or the one given, if the adapter fits its tensors."""
     full = [model for model in everyone if model.kind == "full"]
     claimed = [resolve(claim, full) for claim in candidate.model.facts.wants]
+    claimed.insert(0, kept_base(candidate.model, full))
     given = [model for model in full if model.name in bases]
     for base in [*claimed, *given]:
         if base is None or base.tree_id is None:

@@ -11,7 +11,7 @@ from weightscape.catalog.records import Model, Stamp
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, backbone, match, strip_wrappers
 from weightscape.geometry.piece import Member
-from weightscape.io import Adapter, Checkpoint, open_checkpoint
+from weightscape.io import Adapter, Checkpoint, fingerprint, open_checkpoint
 
 # What a model's files may say about it before we stop keeping it (they are untrusted).
 MOST_METADATA = 200_000
@@ -60,6 +60,16 @@ def stamp_of(path: Path) -> Stamp:
     """List a model's files with sizes and times: equal stamps mean nothing was written since."""
     files = [path] if path.is_file() else sorted(it for it in path.iterdir() if it.is_file())
     return tuple((it.name, (status := it.stat()).st_size, status.st_mtime_ns) for it in files)
+
+
+def as_kept(model: Model, shelf: Shelf) -> bool:
+    """Tell whether a model's files are there and hold what they did, as far as samples tell."""
+    try:
+        if stamp_of(Path(model.path)) == model.stamp:
+            return True
+        return fingerprint(shelf.open(model.path)) == model.fingerprint.partition("+")[0]
+    except (WeightscapeError, OSError):
+        return False
 
 
 def backbone_of(checkpoint: Checkpoint | Adapter) -> Backbone:

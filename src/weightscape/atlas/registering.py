@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from weightscape.atlas.reading import Shelf, capped, main_dtype, stamp_of
+from weightscape.atlas.reading import Shelf, as_kept, capped, main_dtype, stamp_of
 from weightscape.catalog import models as model_rows
 from weightscape.catalog import skipped as skipped_rows
 from weightscape.catalog.records import Model, ModelFacts, Skipped, Stamp
@@ -63,8 +63,9 @@ def register(
     with store.write() as connection:
         for model_id, path in moved.items():
             model_rows.set_path(connection, model_id, path)
-        named = {model.name for model in model_rows.all_models(connection)}
-        kept = model_rows.register(connection, rows)
+        everyone = model_rows.all_models(connection)
+        named = {model.name for model in everyone}
+        kept = model_rows.register(connection, [_on_its_base(row, everyone) for row in rows])
         skipped_rows.replace_skipped(connection, [Path(path).resolve() for path in paths], skipped)
     _mark_gone(store, shelf)
     return Registered(
@@ -134,6 +135,17 @@ def _opened(
     )
 
 
+def _on_its_base(row: Model, everyone: Sequence[Model]) -> Model:
+    """Keep the base that an adapter was placed on, as long as its files claim what they did."""
+    if row.kind != "adapter":
+        return row
+    for model in everyone:
+        same = (model.path, model.fingerprint) == (row.path, row.fingerprint)
+        if same and model.facts.wants == row.facts.wants:
+            return replace(row, facts=replace(row.facts, declared=model.facts.declared))
+    return row
+
+
 def _moved(rows: Sequence[Model], known: Mapping[str, Sequence[Model]]) -> dict[int, str]:
     """Recognise models whose files were moved as they are: their ids, and where they are now.
 
@@ -175,26 +187,16 @@ def _mark_gone(store: Store, shelf: Shelf) -> None:
     """
     with store.read() as connection:
         everyone = model_rows.all_models(connection, statuses=("pending", "ready", "gone"))
-    gone = [it.id for it in everyone if it.status == "ready" and not _as_kept(it, shelf)]
+    gone = [it.id for it in everyone if it.status == "ready" and not as_kept(it, shelf)]
     back = [
         it.id
         for it in everyone
-        if it.status == "gone" and not _replaced(it, everyone) and _as_kept(it, shelf)
+        if it.status == "gone" and not _replaced(it, everyone) and as_kept(it, shelf)
     ]
     with store.write() as connection:
         model_rows.mark(connection, gone, "gone")
         # pending, not ready: models that came meanwhile could not be compared with it
         model_rows.mark(connection, back, "pending")
-
-
-def _as_kept(model: Model, shelf: Shelf) -> bool:
-    """Tell whether a model's files are there and hold what they did, as far as samples tell."""
-    try:
-        if stamp_of(Path(model.path)) == model.stamp:
-            return True
-        return fingerprint(shelf.open(model.path)) == model.fingerprint.partition("+")[0]
-    except (WeightscapeError, OSError):
-        return False
 
 
 def _replaced(model: Model, everyone: Sequence[Model]) -> bool:

@@ -21,10 +21,15 @@ def leave_outgrown(connection: Connection, model_ids: Iterable[int]) -> list[int
         place = select(columns.tree_id, columns.position).where(columns.id == model_id)
         tree_id, position = connection.execute(place).one()
         if tree_id is not None and _outgrown(connection, tree_id, position):
-            empty = update(models).where(columns.id == model_id)
-            connection.execute(empty.values(tree_id=None, position=None))
+            leave(connection, model_id)
             left.append(model_id)
     return left
+
+
+def leave(connection: Connection, model_id: int) -> None:
+    """Take a model from its place: what its rows say is not true of it any more."""
+    empty = update(models).where(models.c.id == model_id)
+    connection.execute(empty.values(tree_id=None, position=None))
 
 
 def _outgrown(connection: Connection, tree_id: int, position: int) -> bool:
