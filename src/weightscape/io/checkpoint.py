@@ -13,7 +13,7 @@ import torch
 from weightscape.errors import BadCheckpoint, BadInput, UnknownName
 from weightscape.io.json_files import INDEX_LIMIT, read_json
 from weightscape.io.layout import is_torch
-from weightscape.io.mapping import drop_pages, map_file
+from weightscape.io.mapping import drop_pages, map_file, prefault
 from weightscape.io.safetensors import read_header
 from weightscape.io.source import LocalFile
 from weightscape.io.tensors import TensorInfo, check_name
@@ -149,6 +149,22 @@ class Checkpoint:
                     self._mapped[label] = mapped
         return mapped
 
+    def _check_there(self, info: TensorInfo, mapped: torch.Tensor, first: int, last: int) -> None:
+        """Refuse a range that was cut off the file: touching it would kill the process."""
+        path = self._folder / info.file
+        readable = prefault(mapped, first, last)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = last  # its name is gone, the mapped file itself stays until it is unmapped
+        if size < last:
+            problem = f"the file was cut to {size:,} bytes while it was being read; fetch it again"
+        elif not readable:
+            problem = "cannot be read; the file was cut while it was being read or its disk fails"
+        else:
+            return
+        raise BadCheckpoint(problem, file=path, tensor=info.name, span=(first, last))
+
     def _elements(self, info: TensorInfo, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """View stored elements as one dimension; copy where torch cannot view them."""
         size = info.dtype.itemsize
@@ -156,7 +172,9 @@ class Checkpoint:
         last = info.end if stop is None else info.start + stop * size
         if first >= last:
             return torch.empty(0, dtype=info.dtype)
-        held = self._file(info.file)[first:last]
+        mapped = self._file(info.file)
+        self._check_there(info, mapped, first, last)
+        held = mapped[first:last]
         if first % size:  # safetensors promises no alignment, torch wants its elements aligned
             held = held.clone()
         return held.view(info.dtype)

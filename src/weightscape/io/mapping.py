@@ -8,6 +8,7 @@ the file.
 """
 
 import ctypes
+import errno
 import mmap
 import os
 import sys
@@ -22,6 +23,10 @@ from weightscape.errors import BadCheckpoint
 
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x40 if sys.platform == "darwin" else 0x4000)
 _DONTNEED = getattr(mmap, "MADV_DONTNEED", 4)
+_POPULATE_READ = 22
+_HWPOISON = 133
+_PREFAULT_LIMIT = 64 << 20
+"""Bytes; more is left to be read when touched, so that a huge tensor is not pulled in at once."""
 
 
 def map_file(path: Path, size: int) -> torch.Tensor:
@@ -52,6 +57,21 @@ def map_file(path: Path, size: int) -> torch.Tensor:
     # tensors may outlive the interpreter's shutdown hooks; the kernel unmaps at exit anyway
     unmap.atexit = False
     return torch.frombuffer(buffer, dtype=torch.uint8)
+
+
+def prefault(mapped: torch.Tensor, start: int, end: int) -> bool:
+    """Read a byte range into memory now; tell False if its pages are gone or cannot be read.
+
+    Touching such a page would kill the process by SIGBUS; this is told of it instead. Ranges
+    above 64 MB, and kernels that cannot do this (Linux before 5.14, others), are believed.
+    """
+    if sys.platform != "linux" or not 0 < end - start <= _PREFAULT_LIMIT:
+        return True
+    address = mapped.data_ptr()
+    first = (address + start) // mmap.PAGESIZE * mmap.PAGESIZE
+    if _libc().madvise(first, address + end - first, _POPULATE_READ) == 0:
+        return True
+    return ctypes.get_errno() not in (errno.EFAULT, _HWPOISON)
 
 
 def drop_pages(mapped: torch.Tensor, start: int, end: int) -> None:

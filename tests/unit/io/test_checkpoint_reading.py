@@ -2,6 +2,8 @@
 
 import json
 import resource
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -80,6 +82,55 @@ def test_a_file_cut_after_opening_is_not_touched(model):
         file.truncate(100)
     with pytest.raises(BadCheckpoint, match="has changed"):
         checkpoint.tensor("embed")
+
+
+# in a process of its own, which dies by SIGBUS if the missing pages are touched
+CUT_WHILE_READ = """
+import os, sys
+from weightscape.errors import BadCheckpoint
+from weightscape.io import open_checkpoint
+path, size = sys.argv[1], int(sys.argv[2])
+checkpoint = open_checkpoint(path)
+before = float(checkpoint.flat("w", 0, 1000).sum())
+os.truncate(path, size)
+assert float(checkpoint.flat("w", 0, 1000).sum()) == before
+for read in (
+    lambda: checkpoint.flat("w", 290_000, 300_000),
+    lambda: checkpoint.rows("w", 299, 300),
+    lambda: checkpoint.tensor("w"),
+):
+    try:
+        print(read().sum())
+    except BadCheckpoint as error:
+        print(error.tensor, error.span[1] - error.span[0], error)
+"""
+
+
+@pytest.mark.parametrize("kept", [100_000, 1_200_000])
+def test_a_file_cut_while_it_is_read_is_refused(tmp_path, kept):
+    path = tmp_path / "m.safetensors"
+    save_file({"w": torch.ones(300, 1000)}, path)
+    assert path.stat().st_size > 1_200_000
+    told = subprocess.run(
+        [sys.executable, "-c", CUT_WHILE_READ, str(path), str(kept)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["w", "40000"], ["w", "4000"], ["w", "1200000"]
+    ]  # fmt: skip
+    assert all(str(path) in line and f"was cut to {kept:,} bytes" in line for line in lines)
+
+
+def test_a_deleted_file_can_still_be_read_where_it_is_mapped(model):
+    path, tensors = model
+    checkpoint = open_checkpoint(path)
+    checkpoint.flat("embed", 0, 1)
+    (path / "model.safetensors").unlink()
+    assert same(checkpoint.tensor("embed"), tensors["embed"])
 
 
 def test_tensors_rows_and_elements_are_what_was_stored(model):
