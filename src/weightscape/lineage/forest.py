@@ -1,6 +1,7 @@
 """Who was fine-tuned from whom: the forest of one tree of models, with what speaks for it."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -27,10 +28,11 @@ def recover_forest(
     """Recover the parents of a tree's models from its Grams and what their files say.
 
     Every model is once a child (more often only of a merge), a root, or undecided. `look` reads
-    tensors of two models and is called for the final edges only. `seed` is kept for methods that
-    draw; this one does not, and ties go by name.
+    tensors of two models and is called for likely casts and the final edges only, once for each.
+    `seed` is kept for methods that draw; this one does not, and ties go by name.
     """
     del seed
+    look = cache(look) if look is not None else None
     if tree.reference is None:
         return Forest(undecided=_orphans(tree, facts))
     groups = groups_of_copies(tree, facts)
@@ -44,7 +46,7 @@ def recover_forest(
         found = Forest(undecided=(Undecided(kinship.models, reason),))
     else:
         same = {tree.models[i]: tree.models[group[0]] for group in groups for i in group}
-        known = find_known(kinship, facts, same)
+        known = find_known(kinship, facts, same, look)
         found = _of_distinct(kinship, facts, known, look)
     return _with_copies(tree, groups, facts, found)
 

@@ -8,6 +8,7 @@ import numpy as np
 from weightscape.catalog.records import ModelFacts
 from weightscape.geometry.products import TreeGram
 from weightscape.geometry.simplex import centre_on, nearest_in_hull
+from weightscape.lineage.kinds import Look
 from weightscape.lineage.kinship import SIGNIFICAND_BITS, Kinship
 from weightscape.lineage.rooting import Constraints
 
@@ -16,6 +17,7 @@ MOST_SOURCES = 128  # a mix is nearer to its sources than to strangers, so these
 LEAST_WEIGHT = 0.02  # a smaller share in a merge is noise
 EXACTLY = 1e-3  # growth is known to this, from norms and distances in double precision
 FEWEST_PRUNED = 3  # matrices in which growth must be exact: in one it may be chance
+AS_ROUNDED = 0.9999  # share of a tensor's elements that are the source's, rounded, in a cast
 ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding alone puts it
 
 
@@ -84,8 +86,16 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
     return [sorted(group, key=lambda i: late(i, group)) for group in groups.values()]
 
 
-def find_known(kinship: Kinship, facts: Mapping[str, ModelFacts], same: Mapping[str, str]) -> Known:
-    """Gather what files and near-zero distances settle; `same` gives a copy's original."""
+def find_known(
+    kinship: Kinship,
+    facts: Mapping[str, ModelFacts],
+    same: Mapping[str, str],
+    look: Look | None = None,
+) -> Known:
+    """Gather what files and near-zero distances settle; `same` gives a copy's original.
+
+    With a `look`, a cast must equal its source rounded, element by element.
+    """
     index = {name: i for i, name in enumerate(kinship.models)}
 
     def place(name: str) -> int | None:
@@ -101,7 +111,7 @@ def find_known(kinship: Kinship, facts: Mapping[str, ModelFacts], same: Mapping[
             declared[i] = found
             if fact.adapter_ranks is not None:
                 adapters[i] = found[0]
-    casts = _find_casts(kinship, facts)
+    casts = _find_casts(kinship, facts, look)
     pruned = _find_pruned(kinship, casts)
     derived = {*casts, *adapters, *pruned}
     plain = [i for i in range(len(kinship.models)) if i not in derived]
@@ -122,11 +132,14 @@ def _dtype(kinship: Kinship, facts: Mapping[str, ModelFacts], i: int) -> str:
     return facts[name].dtype if name in facts else "F32"
 
 
-def _find_casts(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, int]:
+def _find_casts(
+    kinship: Kinship, facts: Mapping[str, ModelFacts], look: Look | None
+) -> dict[int, int]:
     """Find models that differ from a nearby one of another dtype by no more than rounding.
 
     The narrower one is the child, unless the wider holds exactly the narrower's values: rounding
-    loses something, so then it is the wider one that was made from the other.
+    loses something, so then it is the wider one that was made from the other. A fine-tune may
+    move as little as rounding does, so the distance only proposes and the look decides.
     """
     dtypes = [_dtype(kinship, facts, i) for i in range(len(kinship.models))]
     bits = np.array([SIGNIFICAND_BITS.get(dtype, 24) for dtype in dtypes])
@@ -139,13 +152,21 @@ def _find_casts(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, 
         allowed = ROUNDING_MARGIN * kinship.rounding(int(narrow), dtypes[narrow])
         apart = kinship.raw_apart(nearest, np.full_like(nearest, narrow))
         for column, wide in enumerate(nearest):
-            if (np.nan_to_num(apart[:, column]) <= allowed).all():
-                if (np.nan_to_num(apart[:, column]) == 0.0).all():
-                    casts.setdefault(int(wide), int(narrow))
-                else:
-                    casts[int(narrow)] = int(wide)
+            moved = np.nan_to_num(apart[:, column])
+            source, cast = int(wide), int(narrow)
+            if (moved == 0.0).all():
+                source, cast = cast, source
+            if (moved <= allowed).all() and _is_cast(kinship, source, cast, look):
+                casts.setdefault(cast, source)
                 break
     return _without_cycles(casts)
+
+
+def _is_cast(kinship: Kinship, source: int, cast: int, look: Look | None) -> bool:
+    if look is None:
+        return True
+    rounded = look(kinship.models[source], kinship.models[cast]).rounded
+    return min(rounded.values(), default=0.0) >= AS_ROUNDED
 
 
 def _find_pruned(kinship: Kinship, casts: Mapping[int, int]) -> dict[int, int]:
