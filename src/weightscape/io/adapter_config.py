@@ -13,6 +13,7 @@ from weightscape.io.tensors import clip
 
 # ways to begin a LoRA that also change the base's own weights, so that B·A is no delta of it
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,14 @@ def read_lora_config(path: Path) -> LoraConfig:
     _refuse_other_kinds(path, raw)
     alpha = raw.get("lora_alpha")
     if not _is_number(alpha):
-        raise BadCheckpoint(f"lora_alpha should be a number, but is {clip(alpha)}", file=path)
+        raise BadCheckpoint(
+            f"lora_alpha should be a number up to {_LARGEST:g}, but is {clip(alpha)}", file=path
+        )
     patterns = raw.get("alpha_pattern") or {}
     if not isinstance(patterns, dict) or not all(map(_is_number, patterns.values())):
-        raise BadCheckpoint("alpha_pattern should map module names to numbers", file=path)
+        raise BadCheckpoint(
+            f"alpha_pattern should map module names to numbers up to {_LARGEST:g}", file=path
+        )
     base = raw.get("base_model_name_or_path")
     return LoraConfig(
         base=base if isinstance(base, str) and base else None,
@@ -100,4 +105,7 @@ def _suffix_pattern(path: Path, key: str) -> re.Pattern[str]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # compared, not converted: a whole number of JSON may be too large for any float
+    return -_LARGEST <= value <= _LARGEST

@@ -191,7 +191,10 @@ def test_dora_is_recognised_by_its_tensors_too(adapter):
         ),
         (pair(Q, 5, 4, 2), {"lora_alpha": "big"}, "lora_alpha should be a number"),
         (pair(Q, 5, 4, 2), {"lora_alpha": math.inf}, "lora_alpha should be a number"),
+        (pair(Q, 5, 4, 2), {"lora_alpha": int("9" * 4000)}, "number up to .*, but is 9999"),
+        (pair(Q, 5, 4, 2), {"lora_alpha": -1e300}, "lora_alpha should be a number"),
         (pair(Q, 5, 4, 2), {"alpha_pattern": {"q": None}}, "alpha_pattern"),
+        (pair(Q, 5, 4, 2), {"alpha_pattern": {"q": int("9" * 4000)}}, "alpha_pattern"),
         (pair(Q, 5, 4, 2), {"alpha_pattern": {"[": 2}}, "no regular expression"),
     ],
 )  # fmt: skip
