@@ -6,6 +6,7 @@ import pytest
 import torch
 from harness import ask, run
 from populations import Population, Tensors, moved, random_model
+from safetensors.torch import load_file, save_file
 
 from weightscape.answers import ChartAnswer, ListAnswer, MapAnswer, NearAnswer, ShowAnswer
 
@@ -267,3 +268,29 @@ def test_an_adapter_waits_while_its_base_is_away(population: Population) -> None
     for other in ("base", "tuned", "newcomer"):
         right = pytest.approx(population.distance("early", other), rel=1e-4)
         assert near("early")[other] == right
+
+
+def test_what_an_adapter_holds_in_full_counts(population: Population) -> None:
+    population.root("base")
+    population.child("tuned", "base")
+    deltas = population.adapter("saving", "base")
+    file = population.folder / "saving" / "adapter_model.safetensors"
+    stored = load_file(file)
+    replaced = moved(population.tensors["base"], 9, 0.3)
+    words, bias = "embeddings.word_embeddings.weight", "encoder.layer.1.attention.query.bias"
+    stored[f"base_model.model.bert.{words}"] = replaced[words]
+    stored[f"base_model.model.bert.{bias}"] = replaced[bias].bfloat16()
+    # a head is no part of the backbone, whatever its shape
+    stored["base_model.model.classifier.weight"] = torch.ones(2, 48)
+    save_file(stored, file)
+    population.tensors["saving"] = applied(population, "base", deltas) | {
+        words: replaced[words],
+        bias: replaced[bias].bfloat16().float(),
+    }
+
+    answer = ask(ChartAnswer, "chart", population.folder)
+
+    assert ("base", "saving") in {(it.parent, it.child) for it in answer.tree.edges}
+    for other in ("base", "tuned"):
+        right = pytest.approx(population.distance("saving", other), rel=1e-4)
+        assert near("saving")[other] == right

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from sqlalchemy import Connection
 
+from weightscape.atlas.adapted import matched
 from weightscape.atlas.bases import kept_base, unsettled
-from weightscape.atlas.reading import Shelf, adapter_names, backbone_of, resolve
+from weightscape.atlas.reading import Shelf, backbone_of, resolve
 from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.places import leave
@@ -296,8 +297,8 @@ def _base_of(
             continue
         tree = families.get_tree(connection, base.tree_id)
         shapes = {it.name: it.shape for it in families.tensors_of(connection, tree.family_id)}
-        if isinstance(candidate.checkpoint, Adapter) and adapter_names(
-            candidate.checkpoint, shapes
+        if isinstance(candidate.checkpoint, Adapter) and matched(
+            candidate.checkpoint.tensors, shapes
         ):
             return base
     return None

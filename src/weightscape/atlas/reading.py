@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from weightscape.atlas.adapted import adapted, matched
 from weightscape.catalog.records import Model, Stamp
 from weightscape.errors import WeightscapeError
-from weightscape.geometry.align import Backbone, Shape, backbone, match, strip_wrappers
+from weightscape.geometry.align import Backbone, Shape, backbone, match
 from weightscape.geometry.piece import Member
 from weightscape.io import Adapter, Checkpoint, fingerprint, open_checkpoint
 
@@ -114,27 +115,10 @@ def member_of(
     except (WeightscapeError, OSError):
         return Member(model.name, shelf.absent, {})
     if isinstance(checkpoint, Adapter):
-        return Member(model.name, checkpoint, adapter_names(checkpoint, shapes), onto=base)
+        if base is not None:
+            return adapted(model.name, checkpoint, base, shapes)
+        return Member(model.name, checkpoint, matched(checkpoint.tensors, shapes))
     return Member(model.name, checkpoint, match(shapes, backbone_of(checkpoint), least=0.0) or {})
-
-
-def adapter_names(adapter: Adapter, shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """Match an adapter's products to a family's tensors, by name and shape or unique ending."""
-    names: dict[str, str] = {}
-    for stored, info in adapter.tensors.items():
-        canonical = strip_wrappers(stored)
-        if shapes.get(canonical) == tuple(info.shape):
-            names[canonical] = stored
-            continue
-        endings = [
-            name
-            for name, shape in shapes.items()
-            if shape == tuple(info.shape)
-            and (name.endswith("." + canonical) or canonical.endswith("." + name))
-        ]
-        if len(endings) == 1:
-            names[endings[0]] = stored
-    return names
 
 
 def resolve(claim: str, models: Sequence[Model]) -> Model | None:
