@@ -31,8 +31,9 @@ def children_by_lora(answer: ChartAnswer) -> dict[str, str]:
     return {it.child: it.parent for it in answer.tree.edges if it.kind == "lora"}
 
 
-@pytest.mark.parametrize("declared", ["base", "organisation/base", "/gone/away/base/"])
+@pytest.mark.parametrize("declared", ["base", "organisation/base", "/gone/{folder}/base/"])
 def test_an_adapter_is_a_child_of_its_base(family: Population, declared: str) -> None:
+    declared = declared.format(folder=family.folder.name)
     write_adapters(family, "base", declared)
 
     answer = ask(ChartAnswer, "chart", family.folder)

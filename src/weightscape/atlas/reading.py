@@ -1,5 +1,6 @@
 """Opening the checkpoints of an atlas: which tensors of each the geometry reads, and how."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,15 @@ from weightscape.io import Adapter, Checkpoint, fingerprint, open_checkpoint
 
 # What a model's files may say about it before we stop keeping it (they are untrusted).
 MOST_METADATA = 200_000
+# Names of folders in everybody's runs: alike in two places, they mean nothing.
+EVERYBODYS = re.compile(
+    r"(~|(global_?)?(checkpoint|step|epoch|ckpt|iter)s?([-_]?\d+)?|final|output|outputs|out|"
+    r"model|models|best|last|latest|result|results|run|runs|saved|save|tmp|weights|merged|"
+    r"(final|best|last|saved|merged|output|trained|pytorch|base)[-_](model|checkpoint|ckpt)|"
+    r"snapshots|adapter|lora)$",
+    re.IGNORECASE,
+)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class Absent:
@@ -124,18 +134,34 @@ def member_of(
 def resolve(claim: str, models: Sequence[Model]) -> Model | None:
     """Find the model that a file means by a base's name: a hub name, a path, or a folder's name.
 
-    Names are often written on another machine, so the last components decide when they fit one
-    model only.
+    Paths are often written on another machine, so their last components decide, at least two,
+    when they fit one model only. A hub's name fits a folder that is called like its second part.
+    Names that every run gives its folders never tell by themselves.
     """
     written = claim.strip().rstrip("/")
-    if not written:
+    parts = _parts(written)
+    if not parts:
         return None
+    telling = next((k for k, part in enumerate(parts[::-1], 1) if not EVERYBODYS.match(part)), None)
     for model in models:
-        if written in (model.name, model.path):
+        if written == model.path or (telling is not None and written == model.name):
             return model
-    for depth in (2, 1):
-        ending = _ending(written, depth)
-        fits = [m for m in models if ending in (_ending(m.name, depth), _ending(m.path, depth))]
+    if telling is None:
+        return None
+    hub = len(parts) == 2 and HUB_NAME.fullmatch(written) is not None
+    for depth in (2, 1) if hub else (min(2, len(parts)),):
+        endings = {parts[-max(depth, telling) :]}
+        if hub and depth == 1 == telling:
+            endings.add(("--".join(parts),))
+        fits = [
+            model
+            for model in models
+            if any(
+                _parts(place)[-len(ending) :] == ending
+                for ending in endings
+                for place in (model.name, model.path)
+            )
+        ]
         if len(fits) == 1:
             return fits[0]
     return None
@@ -156,5 +182,5 @@ def resolved(
     return tuple(here), tuple(elsewhere)
 
 
-def _ending(name: str, depth: int) -> tuple[str, ...]:
-    return tuple(name.replace("\\", "/").split("/")[-depth:])
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in name.replace("\\", "/").split("/") if part.strip("."))
