@@ -1,6 +1,7 @@
 """Who was fine-tuned from whom: the forest of one tree of models, with what speaks for it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from weightscape.geometry.products import TreeGram
 from weightscape.lineage.evidence import Testimony, direction_confidence, pair_testimony
 from weightscape.lineage.kinds import Look, kind_of
 from weightscape.lineage.kinship import Kinship
-from weightscape.lineage.known import Known, find_known, groups_of_copies
+from weightscape.lineage.known import Known, deny_runs, find_known, groups_of_copies
 from weightscape.lineage.origin import OwnWay, estranged, own_ways
 from weightscape.lineage.rooting import Rooting, best_rooting
 
@@ -71,6 +72,11 @@ def _orphans(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> tuple[Undecided
 def _of_distinct(
     kinship: Kinship, facts: Mapping[str, ModelFacts], known: Known, look: Look | None
 ) -> Forest:
+    if known.runs:
+        freely, _ = best_rooting(
+            kinship, replace(known, runs={}).constraints(childless_merges=True)
+        )
+        known = deny_runs(kinship, known, freely.root)
     # a merge lies in the middle and passes for a missing base: first see whether there is a base
     rooting, odds = best_rooting(kinship, known.constraints(childless_merges=True))
     ways, siblings = _siblings(kinship, known, rooting)
@@ -202,6 +208,9 @@ def _testimony(
     towards = direction_confidence(kinship, rooting, odds, child)
     confidence = pair.confidence * towards.confidence
     words = (*pair.words, *towards.words)
+    if child in known.denied:
+        earlier = kinship.models[known.denied[child]]
+        words = (*words, f"named as the step after {earlier}, whose change it does not carry")
     claims = known.declared.get(child, ())
     if claims[:1] == (parent,):
         return Testimony(max(confidence, 0.9), ("declared in its files", *words))
@@ -231,12 +240,19 @@ def _with_copies(
                 )
                 continue
             declared = names[i] in facts and original in facts[names[i]].declared
-            words = ["all tensors are equal by content hash"]
-            words.append(
-                "declared in its files"
-                if declared
-                else "which of the two is the original is not in the weights; chosen by name"
-            )
-            confidence = SURE if declared else COPY_EITHER_WAY
-            edges.append(Edge(original, names[i], "copy", confidence, tuple(words)))
+            reason = "which of the two is the original is not in the weights; chosen by name"
+            if declared:
+                reason = "declared in its files"
+            elif _is_step_of(facts, original, names[i]):
+                reason = "the original is a step of the run whose final model this is"
+            sure = declared or _is_step_of(facts, original, names[i])
+            words = ("all tensors are equal by content hash", reason)
+            edges.append(Edge(original, names[i], "copy", SURE if sure else COPY_EITHER_WAY, words))
     return Forest(tuple(edges), found.roots, found.undecided)
+
+
+def _is_step_of(facts: Mapping[str, ModelFacts], step: str, final: str) -> bool:
+    if step not in facts or final not in facts:
+        return False
+    same_run = facts[step].run is not None and facts[step].run == facts[final].run
+    return same_run and facts[step].step is not None and facts[final].step is None

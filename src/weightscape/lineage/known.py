@@ -1,7 +1,7 @@
 """What is known of a tree before its distances are weighed: copies, casts, merges, runs, claims."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ LEAST_WEIGHT = 0.02  # a smaller share in a merge is noise
 EXACTLY = 1e-3  # growth is known to this, from norms and distances in double precision
 FEWEST_PRUNED = 3  # matrices in which growth must be exact: in one it may be chance
 AS_ROUNDED = 0.9999  # share of a tensor's elements that are the source's, rounded, in a cast
+LEAST_CARRIED = 0.3  # share of a step's change that any later step of the run still has
 ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding alone puts it
 
 
@@ -27,8 +28,8 @@ class Known:
 
     casts: source by cast. pruned: whole model by pruned one. merges: weights by source by merged
     model. no_heirs: (merge, model) pairs of which the second does not come from the first. runs:
-    the step before by step. adapters: base by adapter. declared: bases that a model's files name,
-    nearest first.
+    the step before by step. denied: those of them that the weights speak against. adapters: base
+    by adapter. declared: bases that a model's files name, nearest first.
     """
 
     casts: Mapping[int, int] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Known:
     merges: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     no_heirs: frozenset[tuple[int, int]] = frozenset()
     runs: Mapping[int, int] = field(default_factory=dict)
+    denied: Mapping[int, int] = field(default_factory=dict)
     adapters: Mapping[int, int] = field(default_factory=dict)
     declared: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -66,8 +68,9 @@ def _without_cycles(forced: Mapping[int, int]) -> dict[int, int]:
 def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[list[int]]:
     """Group models whose tensors are all equal by content hash, each group's original first.
 
-    Which of two equal models came first is not in the weights: one that others declare as their
-    base goes first, one that declares another of the group goes last, then the shorter name.
+    Which of two equal models came first is not in the weights: a run's final model may be its best
+    checkpoint again, so one with a step goes before one without; else one that others declare as
+    their base goes first, one that declares another of the group goes last, then the shorter name.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(tree.models)):
@@ -77,11 +80,12 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
         groups.setdefault(signature, []).append(i)
     named = [base for fact in facts.values() for base in fact.declared]
 
-    def late(i: int, group: list[int]) -> tuple[bool, bool, int, str]:
+    def late(i: int, group: list[int]) -> tuple[bool, bool, bool, int, str]:
         name = tree.models[i]
         mine = set(facts[name].declared) if name in facts else set()
         others = {tree.models[j] for j in group if j != i}
-        return bool(mine & others), name not in named, len(name), name
+        stepless = name not in facts or facts[name].step is None
+        return bool(mine & others), stepless, name not in named, len(name), name
 
     return [sorted(group, key=lambda i: late(i, group)) for group in groups.values()]
 
@@ -273,3 +277,23 @@ def _find_runs(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, i
         members.sort(key=lambda i: (step(i), kinship.models[i]))
         before |= dict(zip(members[1:], members[:-1], strict=True))
     return before
+
+
+def deny_runs(kinship: Kinship, known: Known, root: int) -> Known:
+    """Take back the steps of runs that the weights speak against, seen from a root outside them.
+
+    Numbered folders may be siblings. Then the root lies between two of them, nearer to each than
+    they are to one another, and the later one does not carry the change of the earlier.
+    """
+    denied: dict[int, int] = {}
+    for later, earlier in known.runs.items():
+        if root in (later, earlier):
+            continue
+        apart = kinship.squared[later, earlier]
+        between = max(kinship.squared[root, earlier], kinship.squared[root, later]) < apart
+        carried = kinship.contained(np.array([root]), np.array([earlier]), np.array([later]))
+        told = carried[np.isfinite(carried)]
+        if between and told.size and float(np.median(told)) < LEAST_CARRIED:
+            denied[later] = earlier
+    kept = {later: earlier for later, earlier in known.runs.items() if later not in denied}
+    return replace(known, runs=kept, denied=denied)

@@ -285,6 +285,46 @@ def test_a_training_run_is_a_chain_by_step_with_the_final_model_last():
     assert {e.confidence for e in forest.edges if e.parent != "base"} == {0.97}
 
 
+def test_a_run_that_ends_with_its_best_checkpoint_is_still_a_chain_by_step():
+    g = Gaussian(13)
+    last = g.root()
+    for step in (100, 200, 300):
+        last = g.train(last, f"run/checkpoint-{step}", task=0, size=0.02)
+    g.copy("run/checkpoint-200", "run")
+    steps = {f"run/checkpoint-{step}": step for step in (100, 200, 300)} | {"run": None}
+    facts = {name: ModelFacts(name, run="run", step=step) for name, step in steps.items()}
+    facts["other"] = ModelFacts("other", declared=("run",))
+    forest = recover_forest(g.shuffled(), facts)
+    assert score_forest(forest, g.truth).kinds == 1.0
+    assert score_forest(forest, g.truth).directed == 1.0
+
+
+def test_numbered_siblings_are_not_strung_together_as_a_run():
+    g = Gaussian(13)
+    g.root()
+    for step in (1, 2, 3):
+        g.train("base", f"exp/step_{step}")
+    facts = {
+        f"exp/step_{step}": ModelFacts(f"exp/step_{step}", run="exp", step=step)
+        for step in (1, 2, 3)
+    }
+    forest = recover_forest(g.shuffled(), facts)
+    assert score_forest(forest, g.truth).directed == 1.0
+    words = {edge.child: " ".join(edge.evidence) for edge in forest.edges}
+    assert "does not carry" in words["exp/step_2"]
+
+
+def test_a_model_trained_from_a_late_step_does_not_break_its_run():
+    g = Gaussian(13)
+    g.root("run/step_1")
+    g.train("run/step_1", "run/step_2", size=0.05)
+    g.train("run/step_2", "run/step_3", size=0.05)
+    g.train("run/step_3", "more", size=0.01)
+    facts = {f"run/step_{k}": ModelFacts(f"run/step_{k}", run="run", step=k) for k in (1, 2, 3)}
+    forest = recover_forest(g.shuffled(), facts)
+    assert score_forest(forest, g.truth).directed == 1.0
+
+
 def test_an_adapter_is_its_declared_bases_child():
     g = star(14)
     g.low_rank("s2", "adapter")
