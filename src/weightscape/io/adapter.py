@@ -24,8 +24,13 @@ _FACTORS = {
     "lora_embedding_A": ("A", True),
     "lora_embedding_B": ("B", True),
 }
-_PRODUCT_LIMIT = 2**34
-"""Elements of one product: 64 GB of float32, more than any layer, less than a bomb."""
+_PRODUCT_LIMIT = 2**31
+"""Elements of one product: the largest layers there are, 128,256 x 16,384 and 262,144 x 8,192."""
+
+_GROWTH_LIMIT = 2**14
+"""Elements of products for each one stored. With rank r it is at most the layer's smaller side
+over r, and no model that was published for use is wider than this; a few kilobytes that claim a
+square of 131,072 are a bomb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,20 @@ def _pair_up(stored: Checkpoint, config: LoraConfig) -> tuple[dict[str, Low], di
             raise BadCheckpoint("its other LoRA factor is missing", file=stored.path, tensor=lone)
         name = f"{module}.weight"
         low[name] = _low(stored, config, module, pair["B"], pair["A"], embedding)
+    _refuse_shared_bomb(stored, low)
     return low, saved
+
+
+def _refuse_shared_bomb(stored: Checkpoint, low: Mapping[str, Low]) -> None:
+    """Refuse products that many modules make of the same few bytes of a torch file."""
+    total = sum(each.info.numel for each in low.values())
+    held = max(info.end for info in stored.tensors.values())
+    if total > held * _GROWTH_LIMIT:
+        raise BadCheckpoint(
+            f"its {len(low):,} products would have {total:,} elements, made of {held:,} bytes; "
+            "no adapter of a real model does",
+            file=stored.path,
+        )
 
 
 def _split(name: str) -> tuple[str, str | None, bool]:
@@ -236,9 +254,14 @@ def _low(
     shape = (b_info.shape[0], *a_info.shape[1:])
     if transposed:
         shape = (a_info.shape[1], b_info.shape[0])
-    if math.prod(shape) > _PRODUCT_LIMIT:
+    stored_elements = a_info.numel + b_info.numel
+    limit = min(_PRODUCT_LIMIT, stored_elements * _GROWTH_LIMIT)
+    if math.prod(shape) > limit:
         raise BadCheckpoint(
-            f"its product would have shape {list(shape)}", file=stored.path, tensor=b
+            f"its product would have shape {list(shape)}; of {stored_elements:,} elements stored "
+            f"at most {limit:,} are made",
+            file=stored.path,
+            tensor=b,
         )
     info = TensorInfo(
         f"{module}.weight",
