@@ -7,10 +7,13 @@ from typing import Any
 from weightscape.errors import BadCheckpoint
 from weightscape.io.source import read_small
 
-CONFIG_LIMIT = 32 << 20
+CONFIG_LIMIT = 8 << 20
 """config.json and its like; the largest seen in the wild (label maps) are below 5 MB."""
 
-INDEX_LIMIT = 100_000_000
+INDEX_LIMIT = 32 << 20
+"""Bytes for some 300,000 tensors; the largest models have about a third of that."""
+
+_TRUSTED_SIZE = 1 << 20
 
 
 def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
@@ -23,6 +26,7 @@ def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
 
 def parse_object(data: bytes, file: Path) -> dict[str, Any]:
     """Parse one JSON object strictly; `file` is what errors name."""
+    _refuse_bomb(data, file)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -40,6 +44,17 @@ def parse_object(data: bytes, file: Path) -> dict[str, Any]:
             f"its JSON should be an object, but is a {type(parsed).__name__}", file=file
         )
     return parsed
+
+
+def _refuse_bomb(data: bytes, file: Path) -> None:
+    """Refuse large JSON of mostly brackets, which would parse into many times its size."""
+    brackets = data.count(b"{") + data.count(b"[")
+    # a tensor's entry in a header of safetensors has three brackets in 47 bytes or more
+    if len(data) > _TRUSTED_SIZE and brackets > len(data) // 10:
+        raise BadCheckpoint(
+            f"its JSON holds {brackets:,} brackets in {len(data):,} bytes; it describes no model",
+            file=file,
+        )
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 import torch
@@ -326,6 +327,30 @@ def test_a_config_that_is_a_bomb_is_refused_by_its_size(model):
     (path / "config.json").write_text("[" * 50_000)
     with pytest.raises(BadCheckpoint, match="nested too deeply"):
         open_checkpoint(path)
+
+
+def test_json_that_would_fill_the_memory_is_refused_before_it_is_parsed(model):
+    path, _ = model
+    bomb = '{"weight_map": [' + "[]," * 1_000_000 + "[]]}"
+    (path / "config.json").write_text(bomb)
+    index = path / "other.safetensors.index.json"
+    index.write_text(bomb)
+    (path / "big").mkdir()
+    with (path / "big" / index.name).open("wb") as file:
+        file.truncate(40 << 20)
+    tracemalloc.start()
+    try:
+        for target in (path, path / "model.safetensors"):
+            with pytest.raises(BadCheckpoint, match=r"config\.json: its JSON holds .* brackets"):
+                open_checkpoint(target)
+        (path / "config.json").unlink()
+        with pytest.raises(BadCheckpoint, match=r"index\.json: its JSON holds .* brackets"):
+            open_checkpoint(index)
+        with pytest.raises(BadCheckpoint, match=r"index\.json: is 41,943,040 bytes"):
+            open_checkpoint(path / "big")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes"])
