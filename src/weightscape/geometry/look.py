@@ -131,5 +131,6 @@ def _rank(delta: torch.Tensor, rounding: float, generator: torch.Generator) -> i
         return RANK_CAP + 1
     energy = float(whole.square().sum())
     explained = float((left[:, :count].T @ whole).square().sum())
-    only_rounding = energy - explained <= MOST_ROUNDING * rounding + 1e-12 * energy
-    return count if only_rounding and explained >= LEAST_EXPLAINED * energy else HIDDEN
+    if energy - explained > MOST_ROUNDING * rounding + 1e-12 * energy:
+        return RANK_CAP + 1
+    return count if explained >= LEAST_EXPLAINED * energy else HIDDEN

@@ -90,10 +90,13 @@ def rounded_to_bits(
     apart = np.array(
         [tree.gram[t, i, i] + tree.gram[t, j, j] - 2 * tree.gram[t, i, j] for t in changed]
     )
+    peak = tree.moments.peak[changed, i]
+    if not (peak > 0.0).all():
+        return None
     size = np.array([np.prod(tree.shapes[t]) for t in changed])
     for bits in (8, 4):
-        step = tree.moments.peak[changed, i] / (2.0 ** (bits - 1) - 1.0)
-        ratio = 12.0 * apart / (size * step**2 + np.finfo(float).tiny)
+        step = peak / (2.0 ** (bits - 1) - 1.0)
+        ratio = 12.0 * apart / (size * step**2)
         like = (ratio > ROUNDING_RANGE[0]) & (ratio < ROUNDING_RANGE[1])
         if like.all() and ratio.max() < ROUNDING_SPREAD * ratio.min():
             return bits
@@ -117,10 +120,23 @@ def _by_look(
             f"the change has {span} in every matrix looked at ({len(ranks)}), "
             f"and {untouched} of {len(same)} tensors are unchanged",
         )
-    zeros, kept = _mean(seen.zeros), _mean(seen.unchanged)
-    if zeros >= PRUNED and zeros + kept >= MOSTLY:
+    zeros = scattered_zeros(seen)
+    if zeros >= PRUNED:
         return "pruned", (f"{zeros:.0%} of elements are zero, the others are the parent's",)
     return None
+
+
+def scattered_zeros(seen: DeltaLook) -> float:
+    """Give the share of zeros in what changed, if all else there is the parent's; else 0.
+
+    A tensor of zeros only is no pruned one: it was never trained, and the child may be the parent.
+    """
+    changed = [name for name, kept in seen.unchanged.items() if kept < 1.0 and name in seen.zeros]
+    zeros = {name: seen.zeros[name] for name in changed if 0.0 < seen.zeros[name] < 1.0}
+    kept = {name: seen.unchanged[name] for name in zeros}
+    if 2 * len(zeros) <= len(changed) or _mean(zeros) + _mean(kept) < MOSTLY:
+        return 0.0
+    return _mean(zeros)
 
 
 def _is_low(tree: TreeGram, seen: DeltaLook, name: str, rank: int) -> bool:

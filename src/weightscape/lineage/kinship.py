@@ -150,10 +150,11 @@ class Kinship:
         return _weighted_median(np.nan_to_num(growth), weight), np.sqrt(error)
 
     def relative(self, i: int, j: int) -> float:
-        """Give the plain distance of two models over the norm of the first."""
+        """Give the plain distance of two models over the norm of the first, if it has one."""
         pair = (np.array([i]), np.array([j]))
-        norm = self.tree.moments.norm[self.used, i]
-        return float(np.sqrt(np.nansum(self.raw_apart(*pair)) / np.nansum(norm**2)))
+        squared = np.nansum(self.tree.moments.norm[self.used][:, [i, j]] ** 2, axis=0)
+        whole = squared[0] if squared[0] > 0.0 else squared[1]
+        return float(np.sqrt(np.nansum(self.raw_apart(*pair)) / whole))
 
     def rounding(self, model: int, dtype: str) -> Float64[np.ndarray, " T"]:
         """Give the squared distance that rounding to `dtype` would put on a model, by tensor.

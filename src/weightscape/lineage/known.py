@@ -8,7 +8,7 @@ import numpy as np
 from weightscape.catalog.records import ModelFacts
 from weightscape.geometry.products import TreeGram
 from weightscape.geometry.simplex import centre_on, nearest_in_hull
-from weightscape.lineage.kinds import Look
+from weightscape.lineage.kinds import Look, scattered_zeros
 from weightscape.lineage.kinship import SIGNIFICAND_BITS, Kinship
 from weightscape.lineage.rooting import Constraints
 
@@ -116,7 +116,7 @@ def find_known(
             if fact.adapter_ranks is not None:
                 adapters[i] = found[0]
     casts = _find_casts(kinship, facts, look)
-    pruned = _find_pruned(kinship, casts)
+    pruned = _find_pruned(kinship, casts, look)
     derived = {*casts, *adapters, *pruned}
     plain = [i for i in range(len(kinship.models)) if i not in derived]
     merges = _find_merges(kinship, facts, plain)
@@ -173,11 +173,12 @@ def _is_cast(kinship: Kinship, source: int, cast: int, look: Look | None) -> boo
     return min(rounded.values(), default=0.0) >= AS_ROUNDED
 
 
-def _find_pruned(kinship: Kinship, casts: Mapping[int, int]) -> dict[int, int]:
+def _find_pruned(kinship: Kinship, casts: Mapping[int, int], look: Look | None) -> dict[int, int]:
     """Find models that are a nearby one with elements set to zero.
 
     What was taken away is orthogonal to what was left, exactly and in every matrix, so growth
     from the pruned model to the whole one is 1 to all digits; an update only comes near that.
+    Whole matrices of zeros do not count: updates are orthogonal to those too.
     """
     pruned: dict[int, int] = {}
     for i in range(len(kinship.models)):
@@ -187,12 +188,20 @@ def _find_pruned(kinship: Kinship, casts: Mapping[int, int]) -> dict[int, int]:
         nearest = others[np.argsort(kinship.squared[i, others], kind="stable")[:3]]
         growth = kinship.growth(np.full_like(nearest, i), nearest)
         changed = np.isfinite(growth)
+        partly = changed & (kinship.tree.moments.norm[kinship.used, i] > 0.0)[:, None]
         exact = np.where(changed, np.abs(growth - 1.0) <= EXACTLY, True).all(axis=0)
-        whole = nearest[exact & (changed.sum(axis=0) >= FEWEST_PRUNED)]
+        whole = nearest[exact & (partly.sum(axis=0) >= FEWEST_PRUNED)]
         # exactly orthogonal to everybody is no mark of pruning
-        if whole.size and (whole.size < len(nearest) or len(nearest) == 1):
+        telling = whole.size and (whole.size < len(nearest) or len(nearest) == 1)
+        if telling and _is_pruned(kinship, int(whole[0]), i, look):
             pruned[i] = int(whole[0])
     return _without_cycles(pruned)
+
+
+def _is_pruned(kinship: Kinship, whole: int, pruned: int, look: Look | None) -> bool:
+    if look is None:
+        return True
+    return scattered_zeros(look(kinship.models[whole], kinship.models[pruned])) > 0.0
 
 
 def _no_heirs(

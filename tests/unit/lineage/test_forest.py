@@ -401,6 +401,19 @@ def test_a_model_stored_wider_without_new_digits_comes_from_the_narrow_one():
 FIELDS = ("norm", "kurtosis", "peak", "unchanged", "nonfinite")
 
 
+@pytest.mark.parametrize("with_look", [True, False])
+def test_a_base_with_matrices_of_zeros_is_not_a_pruned_model(with_look):
+    g = Gaussian(23)
+    g.root()
+    zeros = [f"layer.{k}.weight" for k in range(4)]
+    for name in zeros:
+        g.models["base"][name] = np.zeros(SHAPES[name])
+    trained = {name: 0.01 * g.rng.normal(size=SHAPES[name]) for name in zeros}
+    g.add("control", g.models["base"] | trained, "frozen-part", "base")
+    forest = recover_forest(g.shuffled(), {}, look_into(g) if with_look else None)
+    assert all(edge.kind != "pruned" for edge in forest.edges)
+
+
 def test_biases_alone_tell_models_apart():
     g = Gaussian(19)
     g.root()

@@ -64,6 +64,11 @@ def test_new_zeros_over_an_unchanged_rest_are_pruning(pair):
     assert "40%" in words[0]
 
 
+def test_whole_matrices_of_zeros_are_not_pruned_ones(pair):
+    look = saw(zeros={"a": 1.0, "b": 0.0, "c": 0.0}, unchanged={"a": 0.0, "b": 1.0, "c": 1.0})
+    assert kind_of(pair, "base", "child", "F32", look)[0] == "full"
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_rounding_to_few_bits_is_seen_in_the_size_of_the_change(bits):
     g = Gaussian(1)
