@@ -178,9 +178,12 @@ def _in_folder(folder: Folder, origin: Path, parts: tuple[str, ...]) -> Iterator
 
 def _checked(candidate: _Candidate) -> _Candidate | Skipped:
     """Look at a torch file's first bytes: a legacy pickle, or no model at all?"""
+    path = candidate.folder / candidate.weights
+    # os.path: a file that cannot be looked at is left to fail on opening
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        return Skipped(path, "is not a regular file, but a pipe or a device", "bad")
     if not is_torch(candidate.weights):
         return candidate
-    path = candidate.folder / candidate.weights
     try:
         source = LocalFile(path)
         start = source.read(0, min(source.size(), 8))

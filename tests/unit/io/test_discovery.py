@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from weightscape.errors import NotFound
+from weightscape.errors import BadCheckpoint, NotFound
 from weightscape.io import discover, open_checkpoint
 
 SAFE, BIN = "model.safetensors", "pytorch_model.bin"
@@ -326,3 +326,43 @@ def test_a_model_card_that_is_broken_or_hostile_claims_nothing(tree, card):
 def test_a_broken_config_claims_nothing_and_is_left_to_opening(tree):
     root = tree(**{f"m/{SAFE}": "", "m/config.json": "{", "m/provenance.json": "[" * 100_000})
     assert declared(root) == ()
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.safetensors", SAFE])
+def test_a_pipe_is_told_of_and_never_opened(tmp_path, name):
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    for given in (pipe, tmp_path):
+        found, left = discover([given])
+        assert found == []
+        assert [(item.path, item.kind) for item in left] == [(pipe, "bad")]
+        assert "not a regular file" in left[0].reason
+        with pytest.raises(BadCheckpoint, match="not a regular file"):
+            open_checkpoint(given)
+
+
+def test_links_to_blobs_without_an_ending_are_models_by_their_own_names(tmp_path):
+    blobs, cache = tmp_path / "blobs", tmp_path / "snapshots"
+    blobs.mkdir()
+    tensors = {"w": torch.ones(2)}
+    save_file(tensors, blobs / "1a")
+    save_torch(blobs / "2b")
+    write(blobs / "3c", {"model_type": "x"})
+    write(blobs / "4d", {"weight_map": {"w": "model-00001-of-00001.safetensors"}})
+    links = {
+        "lone/weights.safetensors": "1a",
+        "torch/seed.pt": "2b",
+        "whole/model.safetensors": "1a", "whole/config.json": "3c",
+        "shards/model-00001-of-00001.safetensors": "1a",
+        "shards/model.safetensors.index.json": "4d", "shards/config.json": "3c",
+    }  # fmt: skip
+    for link, blob in links.items():
+        (cache / link).parent.mkdir(parents=True, exist_ok=True)
+        (cache / link).symlink_to(blobs / blob)
+    written = ["lone/weights.safetensors", "shards", "torch/seed.pt", "whole"]
+    assert [one.path for one in discover([cache])[0]] == [cache / path for path in written]
+    for path in written:
+        assert [one.path for one in discover([cache / path])[0]] == [cache / path]
+        checkpoint = open_checkpoint(cache / path)
+        assert checkpoint.tensor("w").equal(tensors["w"])
+        assert checkpoint.config == ({"model_type": "x"} if path in ("shards", "whole") else {})
