@@ -275,3 +275,23 @@ def test_everything_may_be_removed(family: Population) -> None:
     assert (tree.edges, tree.roots, tree.families) == ([], [], [])
     assert run("map").code == run("tree").code == run("list").code == 0
     assert edges_of(ask(ChartAnswer, "chart", family.folder)) == family.edges
+
+
+def test_a_link_to_a_blob_without_a_suffix(family: Population, tmp_path: Path) -> None:
+    blobs, links = tmp_path / "blobs", tmp_path / "links"
+    blobs.mkdir()
+    links.mkdir()
+    for number, name in enumerate(("base", "task0-1")):
+        blob = blobs / f"{number:04x}"
+        (family.folder / name / "model.safetensors").rename(blob)
+        (links / f"{name}.safetensors").symlink_to(blob)
+    answer = ask(ChartAnswer, "chart", links)
+    assert sorted(answer.new) == ["base", "task0-1"]
+
+    (links / "other.safetensors").symlink_to(blobs / "0001")
+    answer = ask(ChartAnswer, "chart", links / "other.safetensors")
+    assert (answer.given, answer.new, answer.bytes_read) == (["task0-1"], [], 0)
+    answer = ask(ChartAnswer, "chart", links)
+    assert len(answer.given) == 2
+    assert set(statuses().values()) == {"ready"}
+    check_distances(family, ["base", "task0-1"])

@@ -1,6 +1,7 @@
 """From paths to rows: discover models, recognise those that are known, register the rest."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -48,12 +49,16 @@ def register(
     with store.read() as connection:
         for model in model_rows.all_models(connection, statuses=("pending", "ready", "gone")):
             known.setdefault(model.path, []).append(model)
+    behind = {os.path.realpath(path): path for path in known}
     rows: list[Model] = []
     with progress.stage("opening", total=len(found), unit="models") as advance:
         for one in found:
             try:
-                there = known.get(str(one.path.resolve()), [])
-                rows.append(_row(one, there, shelf, verify, progress))
+                place = _place(one.path)
+                # one file may be led to by several links
+                place = Path(behind.get(os.path.realpath(place), place))
+                there = known.get(str(place), [])
+                rows.append(_row(one, place, there, shelf, verify, progress))
             except (WeightscapeError, OSError) as problem:
                 log.info("skipped %s: %s", one.path, problem)
                 kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
@@ -75,6 +80,14 @@ def register(
     )
 
 
+def _place(path: Path) -> Path:
+    """Resolve a model's path as far as it can be opened by: a cache's blobs have no suffix."""
+    real = path.resolve()
+    if path.is_dir() or real.suffix == path.suffix:
+        return real
+    return path.parent.resolve() / path.name
+
+
 def _skipped(path: Path, reason: str, kind: str) -> Skipped:
     """Note what was left out; file names may be any bytes, a database's and JSON's texts not."""
     spelled, why = (
@@ -84,10 +97,14 @@ def _skipped(path: Path, reason: str, kind: str) -> Skipped:
 
 
 def _row(
-    found: Found, there: Sequence[Model], shelf: Shelf, verify: bool, progress: Progress
+    found: Found,
+    path: Path,
+    there: Sequence[Model],
+    shelf: Shelf,
+    verify: bool,
+    progress: Progress,
 ) -> Model:
     """Make a model's row; `there` are the models that its path has led to, the gone included."""
-    path = found.path.resolve()
     try:
         str(path).encode(), found.name.encode()
     except UnicodeEncodeError:
