@@ -287,3 +287,11 @@ def test_a_lone_file_of_weights_is_a_model(tmp_path: Path) -> None:
 
     assert answer.given == ["lone", "other"]
     assert [(it.parent, it.kind) for it in answer.tree.edges] == [("lone", "copy")]
+
+
+def test_a_config_nested_deep_can_be_shown(population: Population) -> None:
+    population.root("base")
+    nested = '{"model_type": "bert", "deep": ' + "[" * 400 + "]" * 400 + "}"
+    (population.folder / "base" / "config.json").write_text(nested)
+    ask(ChartAnswer, "chart", population.folder)
+    assert ask(ShowAnswer, "show", "base").config == {"model_type": "bert"}

@@ -17,6 +17,7 @@ from weightscape.io import Adapter, Checkpoint, fingerprint, open_checkpoint
 
 # What a model's files may say about it before we stop keeping it (they are untrusted).
 MOST_METADATA = 200_000
+MOST_DEPTH = 64
 # Names of folders in everybody's runs: alike in two places, they mean nothing.
 EVERYBODYS = re.compile(
     r"(~|(global_?)?(checkpoint|step|epoch|ckpt|iter)s?([-_]?\d+)?|final|output|outputs|out|"
@@ -99,15 +100,32 @@ def main_dtype(checkpoint: Checkpoint | Adapter) -> str:
 
 
 def capped(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what a file says about its model, unless it is unreasonably much."""
+    """Keep what a file says about its model, unless it is unreasonably much or deep."""
     kept: dict[str, Any] = {}
     room = MOST_METADATA
     for key, value in data.items():
+        if _deep(value):
+            continue
         room -= len(str(key)) + len(repr(value))
         if room < 0:
             break
         kept[str(key)] = value
     return kept
+
+
+def _deep(value: object) -> bool:
+    """Tell whether lists and objects lie in one another deeper than any writer of JSON goes."""
+    layer = [value]
+    for _ in range(MOST_DEPTH):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def member_of(

@@ -68,6 +68,14 @@ def test_metadata_is_kept_up_to_a_limit() -> None:
     assert capped({"a": 1, "huge": "x" * MOST_METADATA, "c": 2}) == {"a": 1}
 
 
+def test_metadata_is_kept_down_to_a_depth() -> None:
+    deep: object = 1
+    for _ in range(900):
+        deep = {"in": deep}
+    nested = {"a": [{"b": [1, (2, 3)]}]}
+    assert capped({"deep": deep, **nested}) == nested
+
+
 def test_a_stamp_changes_with_any_file_of_a_model(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"1")
