@@ -26,9 +26,8 @@ def pair_testimony(kinship: Kinship, rooting: Rooting, child: int) -> Testimony:
     second = _second_best(rooting, child)
     relative = kinship.relative(parent, child)
     if second is None:
-        return Testimony(
-            TEMPER, (f"the only model near: a change of {relative:.2%} of the weights",)
-        )
+        rest = "; the other near models all come from it" if len(kinship.models) > 2 else ""
+        return Testimony(TEMPER, (f"{relative:.2%} of its weights apart{rest}",))
     agreement = _agreement(kinship, rooting, child, second)
     costs = rooting.weights[:, child]
     margin = 1.0 - costs[parent] / costs[second] if costs[second] > 0 else 0.0
@@ -101,9 +100,15 @@ def direction_confidence(
     if not np.isfinite(error[0]):
         return Testimony(confidence, ())
     if abs(growth[0] - 1.0) <= 0.4:
-        word = f"its norm grew as fine-tuning makes it ({growth[0]:.2f} of an unrelated update)"
+        word = (
+            f"its norm is larger than the parent's by {growth[0]:.2f} of what an unrelated update "
+            "adds, as after fine-tuning without much decay"
+        )
     elif growth[0] < -1.25:
-        word = "its norm shrank, as under weight decay: norms do not tell the direction here"
+        word = (
+            "its norm is smaller than the parent's, as after weight decay: "
+            "norms do not tell the direction here"
+        )
     elif growth[0] <= 0.0:
         word = f"its norm speaks against the direction ({growth[0]:+.2f}), the tree's shape for it"
     else:

@@ -90,6 +90,7 @@ def test_a_chain_under_weight_decay_is_not_directed_with_confidence():
     score = score_forest(forest, g.truth)
     assert score.undirected == 1.0
     (root,) = forest.roots
+    assert not any("only model" in word for edge in forest.edges for word in edge.evidence)
     assert all(edge.confidence < 0.75 for edge in forest.edges if edge.parent == root)
 
 
@@ -235,6 +236,28 @@ def test_two_siblings_alone_are_undecided():
     forest = recover_forest(g.shuffled(without=("base",)), {})
     assert forest.edges == ()
     assert "two models" in forest.undecided[0].reason
+
+
+@pytest.mark.parametrize("larger", [0.03, 0.1])
+def test_two_models_alone_are_never_directed_with_confidence(larger):
+    g = Gaussian(9)
+    g.root()
+    g.train("base", "a", size=0.02)
+    g.train("base", "b", size=larger)
+    forest = recover_forest(g.shuffled(without=("base",)), {})
+    assert all(edge.confidence < 0.6 for edge in forest.edges)
+    assert forest.undecided or "two models alone" in " ".join(forest.edges[0].evidence)
+
+
+def test_a_step_on_a_straight_way_is_no_certain_merge():
+    g = Gaussian(24)
+    g.root()
+    g.train("base", "late")
+    g.merge({"base": 0.5, "late": 0.5}, "early")
+    edges = [edge for edge in recover_forest(g.shuffled(), {}).edges if edge.child == "early"]
+    assert edges
+    assert all(edge.confidence < 0.6 for edge in edges)
+    assert all("a step on a straight way" in edge.evidence[-1] for edge in edges)
 
 
 def test_two_models_that_declare_their_relation_are_decided():
