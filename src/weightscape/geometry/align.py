@@ -29,7 +29,8 @@ HEADS = frozenset(
     "classifier classification_head score scores lm_head qa_outputs cls fc head heads head_dist "
     "pre_classifier pre_logits logits predictions prediction_head lm_predictions output_projection "
     "summary sequence_summary qa_output logits_proj vocab_projector vocab_transform "
-    "vocab_layer_norm generator_predictions discriminator_predictions proj_out".split()
+    "vocab_layer_norm generator_predictions discriminator_predictions proj_out embed_out "
+    "output".split()
 )
 # Tensors that are computed, counted or measured and not learned by gradient: they look the same in
 # strangers (a causal mask is a causal mask) and would fake kinship.

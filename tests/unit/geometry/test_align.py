@@ -104,3 +104,12 @@ def test_tied_aliases_count_once() -> None:
 def test_an_averaged_copy_beside_the_model_keeps_its_full_name() -> None:
     both = {"model.encoder.a.weight": Info((4, 4)), "module.encoder.a.weight": Info((4, 4))}
     assert len(backbone(both).shapes) == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "other"),
+    [("embed_out.weight", "gpt_neox.layers.0.mlp.weight"), ("output.weight", "layers.0.wq.weight")],
+)
+def test_output_matrices_of_language_models_are_heads(head: str, other: str) -> None:
+    tensors = {name: Info((64, 8)) for name in (head, other)}
+    assert list(backbone(tensors).stored.values()) == [other]
