@@ -295,3 +295,18 @@ def test_a_config_nested_deep_can_be_shown(population: Population) -> None:
     (population.folder / "base" / "config.json").write_text(nested)
     ask(ChartAnswer, "chart", population.folder)
     assert ask(ShowAnswer, "show", "base").config == {"model_type": "bert"}
+
+
+def test_the_reason_of_a_lone_bad_file_is_told_whole(population: Population) -> None:
+    population.root("base")
+    bad = population.folder / "q.pt"
+    bad.write_bytes(b"PK\x03\x04" + b"\0" * 40)
+    lines = [it for it in run("chart", population.folder).err.splitlines() if "skipped" in it]
+    assert any(str(bad) + ": " in it and ": ," not in it for it in lines), lines
+
+
+def test_what_verifying_reads_is_told(population: Population) -> None:
+    population.root("base")
+    run("chart", population.folder)
+    assert "no weights were read" in run("chart", population.folder).err
+    assert "every byte was read" in run("chart", population.folder, "--verify").err

@@ -65,7 +65,7 @@ def chart(
     if json:
         console.answer(answer)
     else:
-        print_chart(answer)
+        print_chart(answer, verified=verify)
     if open_page:
         show_page(answer)
     if answer.skipped:

@@ -82,7 +82,7 @@ def nothing_found(paths: Sequence[Path], skipped: Sequence[object]) -> str:
     )
 
 
-def print_chart(answer: ChartAnswer) -> None:
+def print_chart(answer: ChartAnswer, *, verified: bool = False) -> None:
     """Print the summary: forest, regions, undecided and skipped models, the page."""
     out, err = console.out(), console.err()
     out.print(summary.headline(answer), style="bold")
@@ -92,7 +92,7 @@ def print_chart(answer: ChartAnswer) -> None:
     summary.print_regions(out, answer.map)
     summary.print_undecided(out, answer.tree)
     out.print()
-    summary.print_reading(err, answer)
+    summary.print_reading(err, answer, verified)
     summary.print_skipped(err, answer.skipped)
     out.print(f"page: {console.printable(answer.page)}", markup=False, soft_wrap=True)
 

@@ -120,7 +120,7 @@ def _names(names: Sequence[str], most: int = 8) -> str:
 def print_skipped(console: Console, skipped: Sequence[SkippedAnswer]) -> None:
     """Say what was left out and why."""
     for it in skipped:
-        reason = it.reason.removeprefix(f"{it.path}: ").removeprefix(it.path).lstrip("/ ")
+        reason = it.reason.removeprefix(it.path).lstrip("/:, ")
         console.print(
             f"skipped {printable(it.path)}: {printable(reason)}",
             markup=False,
@@ -129,14 +129,19 @@ def print_skipped(console: Console, skipped: Sequence[SkippedAnswer]) -> None:
         )
 
 
-def print_reading(console: Console, answer: ChartAnswer) -> None:
+def print_reading(console: Console, answer: ChartAnswer, verified: bool = False) -> None:
     """Say how much was read."""
-    read = answer.bytes_read + answer.bytes_sampled + answer.bytes_looked
-    if read:
+    read = answer.bytes_read + answer.bytes_sampled
+    looked = ""
+    if answer.bytes_looked:
+        edges = plural(len(answer.tree.edges), "edge")
+        looked = f", and {size(answer.bytes_looked)} again for a second look at {edges}"
+    if read or answer.new:
         console.print(
-            f"read {size(read)} for {plural(len(answer.new), 'new model')} "
+            f"read {size(read)} for {plural(len(answer.new), 'new model')}{looked} "
             f"({size(answer.bytes_on_disk)} on disk under the paths given)",
             style="dim",
         )
     else:
-        console.print("nothing new; no weights were read", style="dim")
+        how = "every byte was read to verify that" if verified else "no weights were read"
+        console.print(f"nothing new; {how}{looked}", style="dim")
