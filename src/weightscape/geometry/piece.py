@@ -158,60 +158,56 @@ class _View:
         self.present = False
         self.bytes_read = 0
         self._member = member
-        self._piece = piece
-        self._raw: torch.Tensor | None = None
-        self._ready: Float32[np.ndarray, " P"] | None = None
-        self._buffer: Float32[np.ndarray, " E"] = np.empty(0, np.float32)
-        self._hash = xxhash.xxh3_128()
+        self._name = member.stored.get(piece.tensor)
+        self._buffer: Float32[np.ndarray, " E"] = np.empty(block, np.float32)
         self._hashed = hashed
-        name = member.stored.get(piece.tensor)
+        self._hash = xxhash.xxh3_128()
+        self._seeded = False
         if member.onto is not None:
             self.onto = _View(member.onto, piece, block, hashed)
             self.present = self.onto.present
-            self._adapts = name is not None
-            self._buffer = np.empty(block, np.float32)
             self.product = np.zeros(block, np.float32)
-        elif name is not None:
-            self.present = True
-            self._raw = member.reader.flat(name, piece.start, piece.stop)
-            self.bytes_read = self._raw.numel() * self._raw.element_size()
-            # the dtype goes in: zeros of any type are the same bytes
-            self._hash = xxhash.xxh3_128(seed=hash_seed(self._raw.dtype))
-            if self._raw.dtype == torch.float32:
-                self._ready = self._raw.numpy()
-            else:
-                self._buffer = np.empty(block, np.float32)
+        else:
+            self.present = self._name is not None
 
     def read(self, start: int, stop: int) -> Float32[np.ndarray, " E"]:
         """Return the next block as float32, valid until the next read; hash its stored bytes."""
-        low, high = start - self._piece.start, stop - self._piece.start
         out = self._buffer[: stop - start]
         if self.onto is not None:
             under = self.onto.read(start, stop)
             self.product = self.product[: stop - start]
-            if not self._adapts:
+            if self._name is None:
                 return under
-            stored = self._member.stored[self._piece.tensor]
-            np.copyto(self.product, self._member.reader.flat(stored, start, stop).numpy())
+            np.copyto(self.product, self._member.reader.flat(self._name, start, stop).numpy())
             if self._hashed:
                 self._hash.update(self.product.data)
             np.add(under, self.product, out=out)
-        elif self._raw is not None:
-            raw = self._raw[low:high]
-            if self._hashed:
-                self._hash.update(raw.contiguous().view(torch.uint8).numpy().data)
-            if self._ready is not None:
-                return self._ready[low:high]
-            torch.from_numpy(out).copy_(raw)
+            return out
+        assert self._name is not None
+        # asked for block by block: a reader checks that the file still has what it hands out
+        raw = self._member.reader.flat(self._name, start, stop)
+        self.bytes_read += raw.numel() * raw.element_size()
+        self._add_to_hash(raw)
+        if raw.dtype == torch.float32:
+            return raw.numpy()
+        torch.from_numpy(out).copy_(raw)
         return out
+
+    def _add_to_hash(self, raw: torch.Tensor) -> None:
+        if not self._hashed:
+            return
+        if not self._seeded:
+            # the dtype goes in: zeros of any type are the same bytes
+            self._hash = xxhash.xxh3_128(seed=hash_seed(raw.dtype))
+            self._seeded = True
+        self._hash.update(raw.contiguous().view(torch.uint8).numpy().data)
 
     def release(self, start: int, stop: int) -> None:
         """Let go of the pages of elements that are done with."""
         if self.onto is not None:
             self.onto.release(start, stop)
-        elif self._raw is not None:
-            name = self._member.stored[self._piece.tensor]
-            self._member.reader.release(name, start, stop)
+        elif self._name is not None:
+            self._member.reader.release(self._name, start, stop)
 
     def reads_as(self, other: "_View") -> bool:
         """Tell whether two views are of the very same stored tensor."""
@@ -226,7 +222,9 @@ class _View:
         if self.onto is None:
             return self._hash.digest()
         under = self.onto.digest()
-        return xxhash.xxh3_128(under + self._hash.digest()).digest() if self._adapts else under
+        if self._name is None:
+            return under
+        return xxhash.xxh3_128(under + self._hash.digest()).digest()
 
 
 def hash_seed(dtype: torch.dtype) -> int:
