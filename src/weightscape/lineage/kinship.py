@@ -154,7 +154,9 @@ class Kinship:
         pair = (np.array([i]), np.array([j]))
         squared = np.nansum(self.tree.moments.norm[self.used][:, [i, j]] ** 2, axis=0)
         whole = squared[0] if squared[0] > 0.0 else squared[1]
-        return float(np.sqrt(np.nansum(self.raw_apart(*pair)) / whole))
+        apart = float(np.nansum(self.raw_apart(*pair)))
+        # without a norm to compare with (both all zeros, or not finite) any change is all of it
+        return float(np.sqrt(apart / whole)) if whole > 0.0 else float(apart > 0.0)
 
     def rounding(self, model: int, dtype: str) -> Float64[np.ndarray, " T"]:
         """Give the squared distance that rounding to `dtype` would put on a model, by tensor.
