@@ -16,7 +16,9 @@ def keep(name: str, result: dict[str, Any]) -> Path:
     """Write a result to bench/results/NAME.json, with the command and the machine."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    command = " ".join(["python", str(Path(sys.argv[0])), *sys.argv[1:]])
+    # where somebody keeps a zoo is nobody else's business
+    arguments = [Path(it).name if Path(it).is_absolute() else it for it in sys.argv[1:]]
+    command = " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *arguments])
     machine = {
         "processors": os.cpu_count(),
         "architecture": platform.machine(),

@@ -61,5 +61,6 @@ def demo(
             "these models hide where they came from: compare with "
             f"{zoo / 'truth.json'}, which nobody read"
         )
+        console.note(f"now try: weightscape show trec6-1 --atlas {atlas}")
     if open_page:
         show_page(answer)
