@@ -59,6 +59,8 @@ def _work(
     import resource
 
     os.chdir(folder)
+    # tests started in the background have Ctrl-C ignored, and hand that down
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if at is not None:
         _end_at(*at)
     before = {limit: resource.getrlimit(limit) for limit in limits}
