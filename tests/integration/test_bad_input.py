@@ -310,3 +310,16 @@ def test_what_verifying_reads_is_told(population: Population) -> None:
     run("chart", population.folder)
     assert "no weights were read" in run("chart", population.folder).err
     assert "every byte was read" in run("chart", population.folder, "--verify").err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(("--include", "zz*"), "their names are"), (("--plot", "map.gif"), ".png, .svg, .pdf")],
+)
+def test_what_cannot_come_to_anything_leaves_no_atlas(
+    family: Population, tmp_path: Path, options: tuple[str, str], told: str
+) -> None:
+    outcome = run("chart", family.folder, "--atlas", tmp_path / "none", *options)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert not (tmp_path / "none").exists()

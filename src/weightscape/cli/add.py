@@ -32,12 +32,13 @@ def add(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console, gather, summary
-    from weightscape.cli.charting import check_paths, nothing_found
+    from weightscape.cli.charting import check_filters, check_paths, nothing_found
     from weightscape.cli.raising import raise_file_limit
     from weightscape.errors import BadInput
 
     room = options.parse_size(memory)
     check_paths([*paths, *(base or ())])
+    check_filters(paths, include or (), exclude or ())
     raise_file_limit()
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         report = opened.add(

@@ -43,11 +43,20 @@ def chart(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console
-    from weightscape.cli.charting import chart_into, check_paths, print_chart, show_page
+    from weightscape.cli.charting import (
+        chart_into,
+        check_filters,
+        check_paths,
+        check_plot,
+        print_chart,
+        show_page,
+    )
 
     # before an atlas is made: a mistyped path should leave nothing behind
     room = options.parse_size(memory)
     check_paths([*paths, *(base or ())])
+    check_plot(plot)
+    check_filters(paths, include or (), exclude or ())
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
             opened,

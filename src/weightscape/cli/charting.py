@@ -9,10 +9,11 @@ from weightscape.atlas import Atlas
 from weightscape.cli import console, gather, summary
 from weightscape.cli.raising import raise_file_limit
 from weightscape.errors import BadInput, NotFound
+from weightscape.io import discover
 from weightscape.progress import Progress
 from weightscape.report.collect import collect
 from weightscape.report.page import write_page
-from weightscape.report.plots import plot_overview
+from weightscape.report.plots import check_picture, plot_overview
 
 
 def chart_into(
@@ -63,6 +64,25 @@ def check_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.exists():
             raise NotFound(f"{path}: no such file or folder")
+
+
+def check_plot(plot: Path | None) -> None:
+    """Refuse a picture that cannot be drawn, before hours of reading for it."""
+    if plot is not None:
+        check_picture(plot)
+
+
+def check_filters(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str]) -> None:
+    """Refuse filters that leave nothing, before an atlas is made; raises BadInput."""
+    if not (include or exclude) or discover(paths, include=include, exclude=exclude)[0]:
+        return
+    names = [found.name for found in discover(paths)[0]]
+    if names:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise BadInput(
+            f"--include and --exclude leave none of the {len(names)} models found; "
+            f"their names are {some} (capitals count)"
+        )
 
 
 def nothing_found(paths: Sequence[Path], skipped: Sequence[object]) -> str:

@@ -61,10 +61,15 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a name whose ending is of no kind of picture that can be drawn; raises BadInput."""
+    if path.suffix.lower() not in FORMATS:
+        raise BadInput(f"a picture's name must end in {', '.join(FORMATS)}; got {path.name!r}")
+
+
 def _save(figure: Figure, path: str | Path) -> Path:
     target = Path(path)
-    if target.suffix.lower() not in FORMATS:
-        raise BadInput(f"a picture's name must end in {', '.join(FORMATS)}; got {target.name!r}")
+    check_picture(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # no date inside: the same atlas gives the same file
     undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
