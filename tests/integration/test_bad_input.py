@@ -196,7 +196,7 @@ ERRORS = {
     "empty folder": (["chart", "empty"], "no model found in empty"),
     "empty folder to add": (["add", "empty"], "no model found in empty"),
     "text file": (["chart", "notes.txt"], "notes.txt"),
-    "nothing that matches": (["chart", "models", "--include", "x*"], "no model"),
+    "nothing that matches": (["chart", "models", "--include", "x*"], "leave none of the 2"),
     "tiny memory": (["chart", "models", "--memory", "1k"], "--memory at least"),
     "no size": (["chart", "models", "--memory", "banana"], "'banana' is no size"),
     "negative size": (["chart", "models", "--memory=-1G"], "'-1G' is no size"),
