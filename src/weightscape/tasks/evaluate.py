@@ -22,11 +22,11 @@ class Scores:
 
 def encode(tokenizer: Any, examples: Sequence[Example], max_tokens: int) -> dict[str, torch.Tensor]:
     """Turn examples into one padded batch, as long as its longest text."""
-    texts = [example.text for example in examples]
+    texts = [example.inputs for example in examples]
     batch = tokenizer(
         texts, truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
     )
-    return {**batch, "labels": torch.tensor([example.label for example in examples])}
+    return {**batch, "labels": torch.tensor([example.target for example in examples])}
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
     progress: Progress = silent,
 ) -> Scores:
     """Evaluate a classifier on a split, or on its first `limit` rows."""
-    rows = sorted(task.rows(split)[:limit], key=lambda example: len(example.text))
+    rows = sorted(task.rows(split)[:limit], key=lambda example: len(example.inputs))
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()

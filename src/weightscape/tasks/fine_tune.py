@@ -35,13 +35,14 @@ class FineTuning:
     method: "full" trains every weight that `freeze` leaves; "lora" trains low-rank factors and
     writes an adapter folder, or with `merge` a whole model that has taken the adapter in.
     freeze: shell patterns of parameter names that stay as they are ("*embeddings*").
-    The three seeds draw the head, the order of the data, and dropout, apart from one another.
+    The three seeds draw the initialisation (head, adapter), the order of the data, and dropout,
+    apart from one another.
     save_every: also write a `checkpoint-N` folder each so many steps.
     """
 
     method: Literal["full", "lora"] = "full"
     freeze: tuple[str, ...] = ()
-    head_seed: int = 0
+    init_seed: int = 0
     data_seed: int = 0
     dropout_seed: int = 0
     lr: float = 1e-4
@@ -103,9 +104,9 @@ def fine_tune(
 
 
 def _prepare(start: Path, task: Task, how: FineTuning) -> nn.Module:
-    model = load_classifier(start, task.labels, head_seed=how.head_seed)
+    model = load_classifier(start, task.labels, init_seed=how.init_seed)
     if how.method == "lora":
-        model = low_rank.add_factors(model, rank=how.rank, seed=how.head_seed)
+        model = low_rank.add_factors(model, rank=how.rank, seed=how.init_seed)
     for pattern in how.freeze:
         frozen = [p for name, p in model.named_parameters() if fnmatch(name, pattern)]
         if not frozen:

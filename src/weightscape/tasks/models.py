@@ -56,11 +56,11 @@ def tokenizer_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def load_classifier(folder: Path, labels: Sequence[str], *, head_seed: int = 0) -> nn.Module:
+def load_classifier(folder: Path, labels: Sequence[str], *, init_seed: int = 0) -> nn.Module:
     """Load a model folder as a classifier with these labels, in float32 on the CPU.
 
     The head is kept when the folder's model was made for exactly these labels; otherwise a new
-    one is drawn with `head_seed`, also where the old one happens to have the same shape.
+    one is drawn with `init_seed`, also where the old one happens to have the same shape.
     """
     _must_be_whole_model(folder)
     transformers = import_transformers()
@@ -77,7 +77,7 @@ def load_classifier(folder: Path, labels: Sequence[str], *, head_seed: int = 0) 
             dtype=torch.float32,
         )
     if not _is_classifier_of(old, names):
-        _draw_head(model, head_seed)
+        _draw_head(model, init_seed)
     return model
 
 

@@ -1,11 +1,14 @@
 """A task: labelled examples, split once and for all, and how much of each text a model reads."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import count
+from typing import Any, Literal, NamedTuple
 
 from weightscape.errors import BadInput, UnknownName
+
+KindName = Literal["classification", "pair", "seq2seq", "causal", "custom"]
 
 Row = tuple[str, str]
 """A text and the name of its label, as a data file has them."""
@@ -14,19 +17,29 @@ Split = Literal["train", "validation", "test"]
 
 
 class Example(NamedTuple):
-    """A text and the number of its label."""
+    """A row of a task: what a model is given, what it should answer, and where the row stands.
 
-    text: str
-    label: int
+    inputs: a text; two texts of a pair; an array or an image; the whole record of a custom task.
+    target: the number of a label; a number to be predicted; the text to be written.
+    row: its number in the data as they were read, from 0: how results name it.
+    """
+
+    inputs: Any
+    target: Any
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A data set, its splits, and how to feed it to a model.
+    """A data set, its splits, how to feed it to a model, and how to score the answers.
 
     domain: the family of tasks it belongs to ("sentiment", "topic", ...).
-    labels: their names; an example's label counts into it.
-    max_tokens: texts are cut to this many tokens.
+    labels: their names; an example's target counts into it. Empty where targets are numbers
+    (a regression) or texts.
+    max_tokens, target_tokens: texts to read and to write are cut to this many tokens.
+    metrics: names in `weightscape.tasks.metrics.METRICS`, the first being the one that is meant
+    where one is asked for.
+    function: a custom kind's `(module, examples) -> RowScores`; None for the others.
     """
 
     name: str
@@ -34,7 +47,15 @@ class Task:
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Example, ...]]
     max_tokens: int = 40
-    kind: Literal["classification"] = "classification"
+    kind: KindName = "classification"
+    metrics: tuple[str, ...] = ("accuracy",)
+    target_tokens: int = 32
+    function: Callable[..., Any] | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        """Tell whether its targets are numbers instead of labels."""
+        return self.kind in ("classification", "pair") and not self.labels
 
     def rows(self, split: str) -> tuple[Example, ...]:
         """Give the examples of a split, which must not be empty."""
@@ -82,8 +103,9 @@ def make_task(
                     f"task {name!r} has the text {text[:60]!r} in splits {seen[text]!r} and "
                     f"{split!r}; a model would be tested on what it was trained on"
                 )
+    row = count()
     numbered = {
-        split: tuple(Example(text, number[label]) for text, label in rows)
+        split: tuple(Example(text, number[label], next(row)) for text, label in rows)
         for split, rows in splits.items()
     }
     return Task(name, domain, labels, numbered, max_tokens)

@@ -121,7 +121,7 @@ def _trained(
     freeze = freeze or (("*embeddings*",) if zoo.freeze_embeddings else ())
     training = FineTuning(
         freeze=tuple(freeze),
-        head_seed=head,
+        init_seed=head,
         data_seed=data,
         dropout_seed=dropout,
         lr=zoo.lr,

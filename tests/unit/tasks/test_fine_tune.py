@@ -44,7 +44,7 @@ class KilledAfter:
 
 def test_a_task_is_learned_and_the_folder_is_an_ordinary_model(tiny_base, sentiment, tmp_path):
     random_state = torch.get_rng_state()
-    how = FineTuning(steps=80, lr=3e-3, head_seed=1, data_seed=2, dropout_seed=3)
+    how = FineTuning(steps=80, lr=3e-3, init_seed=1, data_seed=2, dropout_seed=3)
     done = fine_tune(tiny_base, sentiment, tmp_path / "out", how)
     assert done.scores.accuracy == 1
     assert torch.equal(torch.get_rng_state(), random_state)
@@ -65,7 +65,7 @@ def test_the_three_seeds_are_apart(tiny_base, sentiment, tmp_path):
         return weights(fine_tune(tiny_base, sentiment, out, replace(SHORT, **seeds)).folder)
 
     plain = weights(fine_tune(tiny_base, sentiment, tmp_path / "plain", SHORT).folder)
-    for part in ("head_seed", "data_seed", "dropout_seed"):
+    for part in ("init_seed", "data_seed", "dropout_seed"):
         assert same(trained(**{part: 0}), plain)
         assert not same(trained(**{part: 1}), plain)
 
@@ -150,15 +150,15 @@ def test_a_head_is_kept_for_its_own_labels_and_drawn_anew_for_others(
     tiny_base, sentiment, tmp_path
 ):
     first = fine_tune(tiny_base, sentiment, tmp_path / "first", SHORT).folder
-    kept = load_classifier(first, ("neg", "pos"), head_seed=5)
+    kept = load_classifier(first, ("neg", "pos"), init_seed=5)
     assert torch.equal(kept.classifier.weight, weights(first)["classifier.weight"])
-    drawn = load_classifier(first, ("ham", "spam"), head_seed=5)
+    drawn = load_classifier(first, ("ham", "spam"), init_seed=5)
     assert drawn.classifier.weight.shape == kept.classifier.weight.shape
     assert not torch.equal(drawn.classifier.weight, kept.classifier.weight)
-    again = load_classifier(tiny_base, ("a", "b"), head_seed=5)
+    again = load_classifier(tiny_base, ("a", "b"), init_seed=5)
     assert torch.equal(again.classifier.weight, drawn.classifier.weight)
     assert not torch.equal(
-        load_classifier(tiny_base, ("a", "b"), head_seed=6).classifier.weight,
+        load_classifier(tiny_base, ("a", "b"), init_seed=6).classifier.weight,
         drawn.classifier.weight,
     )
 

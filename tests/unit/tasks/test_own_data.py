@@ -55,7 +55,7 @@ def test_a_task_of_a_file_holds_out_some_of_each_label(tmp_path):
     (tmp_path / "numbers.csv").write_text("text,label\n" + "\n".join(lines))
     task = task_from_file(tmp_path / "numbers.csv")
     assert (task.name, task.labels) == ("numbers", ("even", "odd"))
-    held_out = [example.label for example in task.rows("test")]
+    held_out = [example.target for example in task.rows("test")]
     assert (held_out.count(0), held_out.count(1)) == (10, 10)
 
 
