@@ -141,7 +141,7 @@ def _trained(training: DigitsTraining, task: str, start: DigitsViT | None) -> Di
         model = DigitsViT(len(digits_task(task).groups))
         if start is not None:
             model.vit.load_state_dict(start.vit.state_dict())
-        torch.manual_seed(training.init_seed)
+        torch.manual_seed(training.head_seed)
         # a small head, so that the data decide where features move: with a large random one,
         # models of one task would not move alike
         nn.init.normal_(model.classifier.weight, std=0.002)

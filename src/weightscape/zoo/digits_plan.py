@@ -16,7 +16,7 @@ class DigitsTraining:
     """How one digits model is trained. rank: of a LoRA, 0 for all weights that `freeze` leaves."""
 
     init_seed: int
-    init_seed: int
+    head_seed: int
     data_seed: int
     dropout_seed: int
     steps: int
