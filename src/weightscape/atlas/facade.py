@@ -12,8 +12,9 @@ from weightscape.atlas.deriving import TreeProducts, base_of
 from weightscape.atlas.reading import Shelf
 from weightscape.catalog import families, findings
 from weightscape.catalog import models as model_rows
+from weightscape.catalog import paths as path_rows
 from weightscape.catalog import skipped as skipped_rows
-from weightscape.catalog.records import Forest, Model, RegionMap, Skipped
+from weightscape.catalog.records import Forest, KeptPath, Model, RegionMap, Skipped
 from weightscape.catalog.store import Store
 from weightscape.errors import BadInput
 from weightscape.geometry.gram import DEFAULT_MEMORY
@@ -246,6 +247,19 @@ class Atlas:
                     if count
                 )
         return ()
+
+    def keep_path(self, found: KeptPath) -> KeptPath:
+        """Keep what was measured between models, in place of an older result of the same key.
+
+        Raises UnknownName where a model is not in this atlas.
+        """
+        with self.store.write() as connection:
+            return path_rows.keep(connection, found)
+
+    def paths(self) -> list[KeptPath]:
+        """List the paths and planes that were kept, newest first."""
+        with self.store.read() as connection:
+            return path_rows.all_kept(connection)
 
     def products(self) -> list[TreeProducts]:
         """Return the inner products of every tree: what methods of one's own start from."""

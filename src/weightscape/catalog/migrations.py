@@ -2,14 +2,55 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, delete, insert, inspect, select
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    inspect,
+    select,
+)
 
 from weightscape.catalog.schema import atlas_schema, metadata
 from weightscape.errors import AtlasError
 
 Step = Callable[[Connection], None]
 
-STEPS: tuple[Step, ...] = ()
+
+def _keep_paths(connection: Connection) -> None:
+    """1 -> 2: a table of what was measured between models.
+
+    Written out instead of taken from the schema, which will go on changing.
+    """
+    frozen = MetaData()
+    Table("models", frozen, Column("id", Integer, primary_key=True))
+    added = Table(
+        "paths",
+        frozen,
+        Column("id", Integer, primary_key=True),
+        Column("key", Text, nullable=False, unique=True),
+        Column("kind", Text, nullable=False),
+        Column("a_id", ForeignKey("models.id"), nullable=False),
+        Column("b_id", ForeignKey("models.id"), nullable=False),
+        Column("c_id", ForeignKey("models.id")),
+        Column("task", Text, nullable=False),
+        Column("folder", Text, nullable=False),
+        Column("made", Text, nullable=False),
+        Column("result", JSON, nullable=False),
+        CheckConstraint("kind in ('path', 'plane')", name="known_path_kind"),
+        CheckConstraint("(kind = 'plane') = (c_id is not null)", name="whole_plane"),
+    )
+    added.create(connection)
+
+
+STEPS: tuple[Step, ...] = (_keep_paths,)
 """STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
 
 

@@ -180,3 +180,21 @@ class Skipped:
     reason: str
     kind: str
     seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """What was measured between two models (a path) or three (a plane).
+
+    key: the same for the same question, whose newest answer is the one that is kept. models: by
+    name, two for a path and three for a plane. folder: where its files lie. result: the answer as
+    plain JSON, numbers that are not numbers being null. made: ISO 8601, the catalog's to give.
+    """
+
+    key: str
+    kind: Literal["path", "plane"]
+    models: tuple[str, ...]
+    task: str
+    folder: str
+    result: dict[str, Any]
+    made: str = ""

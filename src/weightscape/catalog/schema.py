@@ -179,6 +179,25 @@ maps = Table(
     Column("cosine", LargeBinary, nullable=False),
 )
 
+# what was measured between models, as the JSON that the verb answered with; `key` names the same
+# question asked again, whose new answer takes the older one's place
+paths = Table(
+    "paths",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("a_id", ForeignKey("models.id"), nullable=False),
+    Column("b_id", ForeignKey("models.id"), nullable=False),
+    Column("c_id", ForeignKey("models.id")),
+    Column("task", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("made", Text, nullable=False),
+    Column("result", JSON, nullable=False),
+    CheckConstraint("kind in ('path', 'plane')", name="known_path_kind"),
+    CheckConstraint("(kind = 'plane') = (c_id is not null)", name="whole_plane"),
+)
+
 skipped = Table(
     "skipped",
     metadata,

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection
 
-from weightscape.catalog import findings, grams, migrations, models, samples, skipped
+from weightscape.catalog import findings, grams, migrations, models, paths, samples, skipped
+from weightscape.catalog.records import KeptPath
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError
 
@@ -65,6 +66,33 @@ def test_an_old_atlas_ends_with_the_schema_of_a_new_one(old_atlas: Path, tmp_pat
     Store.open(tmp_path / "new").close()
     assert tables(old_atlas) == tables(tmp_path / "new")
     assert stored_version(old_atlas) == stored_version(tmp_path / "new")
+
+
+def test_an_atlas_of_version_1_learns_to_keep_paths(old_atlas: Path) -> None:
+    with Store.open(old_atlas) as store:
+        with store.read() as connection:
+            assert paths.all_kept(connection) == []
+        with store.write() as connection:
+            kept = KeptPath("k", "path", ("base", "tuned"), "sst2", "/out", {"barrier": 0.5})
+            paths.keep(connection, kept)
+        with store.read() as connection:
+            (found,) = paths.all_kept(connection)
+            assert len(models.all_models(connection)) == 2
+    assert found.models == ("base", "tuned") and found.result == {"barrier": 0.5}
+
+
+def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
+    old_atlas: Path, tmp_path: Path
+) -> None:
+    def written(folder: Path) -> str:
+        database = sqlite3.connect(folder / "atlas.sqlite")
+        (text,) = database.execute("select sql from sqlite_master where name = 'paths'").fetchone()
+        database.close()
+        return str(text)
+
+    Store.open(old_atlas).close()
+    Store.open(tmp_path / "new").close()
+    assert written(old_atlas) == written(tmp_path / "new")
 
 
 def add_a_column(connection: Connection) -> None:
