@@ -4,54 +4,33 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
 
 import weightscape
 from weightscape.errors import BadInput
 from weightscape.io import write_checkpoint
 from weightscape.progress import Progress, silent
-from weightscape.tasks import low_rank
+from weightscape.tasks.adapters import load_adapter, merge_adapter, write_adapter
+from weightscape.tasks.early_stopping import EarlyStopping
 from weightscape.tasks.evaluate import Scores, encode, evaluate
+from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.live import LiveModel
+from weightscape.tasks.methods import attach
 from weightscape.tasks.models import (
     config_dict,
     default_device,
+    head_modules,
     load_classifier,
     load_tokenizer,
     tokenizer_files,
 )
 from weightscape.tasks.task import Task
-from weightscape.tasks.training import Resume, Schedule, batch_order, train
+from weightscape.tasks.training import Resume, Schedule, Watcher, batch_order, train
 
-
-@dataclass(frozen=True, slots=True)
-class FineTuning:
-    """How a model is fine-tuned.
-
-    method: "full" trains every weight that `freeze` leaves; "lora" trains low-rank factors and
-    writes an adapter folder, or with `merge` a whole model that has taken the adapter in.
-    freeze: shell patterns of parameter names that stay as they are ("*embeddings*").
-    The three seeds draw the initialisation (head, adapter), the order of the data, and dropout,
-    apart from one another.
-    save_every: also write a `checkpoint-N` folder each so many steps.
-    """
-
-    method: Literal["full", "lora"] = "full"
-    freeze: tuple[str, ...] = ()
-    init_seed: int = 0
-    data_seed: int = 0
-    dropout_seed: int = 0
-    lr: float = 1e-4
-    steps: int = 100
-    batch: int = 16
-    weight_decay: float = 0.01
-    rank: int = 8
-    merge: bool = False
-    save_every: int | None = None
+__all__ = ["FineTuned", "FineTuning", "fine_tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +66,15 @@ def fine_tune(
     parent = parent or start.name
     claim = {"parent": parent, "task": task.name, "method": how.method, "arguments": asdict(how)}
     if not out.is_dir():
-        tokenizer = load_tokenizer(start)
-        model = _prepare(start, task, how)
+        model = attach(_load(start, task, how), how, kind=task.kind)
         (work / "model").mkdir(parents=True, exist_ok=True)
-        _train(model, tokenizer, task, how, start, work, claim, progress)
-        scores = evaluate(model, tokenizer, task, limit=score_rows, progress=progress)
-        _write(model, how, work / "model", start, parent)
+        told = _train(model, task, how, work, claim, progress)
+        scores = evaluate(model.module, model.tokenizer, task, limit=score_rows, progress=progress)
+        _write(model, how, work / "model", parent)
         if declare:
-            stamp = {**claim, "scores": asdict(scores), "weightscape": weightscape.__version__}
+            stamp = {
+                **claim, **told, "scores": asdict(scores), "weightscape": weightscape.__version__
+            }  # fmt: skip
             (work / "model" / "provenance.json").write_text(json.dumps(stamp, indent=2) + "\n")
         (work / "model").rename(out)
         shutil.rmtree(work)
@@ -103,66 +83,82 @@ def fine_tune(
     return FineTuned(out, _scores_of(out, claim, start, task, score_rows))
 
 
-def _prepare(start: Path, task: Task, how: FineTuning) -> nn.Module:
-    model = load_classifier(start, task.labels, init_seed=how.init_seed)
-    if how.method == "lora":
-        model = low_rank.add_factors(model, rank=how.rank, seed=how.init_seed)
-    for pattern in how.freeze:
-        frozen = [p for name, p in model.named_parameters() if fnmatch(name, pattern)]
-        if not frozen:
-            raise BadInput(f"the freeze pattern {pattern!r} matches no parameter of {start}")
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise BadInput(f"freezing {list(how.freeze)} leaves nothing of {start} to train")
-    return model.to(default_device())
-
-
-def _train(
-    model: nn.Module,
-    tokenizer: Any,
-    task: Task,
-    how: FineTuning,
-    start: Path,
-    work: Path,
-    claim: Mapping[str, Any],
-    progress: Progress,
-) -> None:
-    rows = task.rows("train")
-    order = batch_order(len(rows), how.steps, how.batch, how.data_seed)
-    device = next(model.parameters()).device
-
-    def loss_at(step: int) -> torch.Tensor:
-        batch = encode(tokenizer, [rows[i] for i in order[step]], task.max_tokens)
-        loss: torch.Tensor = model(**{name: part.to(device) for name, part in batch.items()}).loss
-        return loss
-
-    def save_checkpoint(done: int) -> None:
-        if how.save_every and done % how.save_every == 0 and done < how.steps:
-            _write(model, how, work / "model" / f"checkpoint-{done}", start, claim["parent"])
-
-    identity = json.dumps({**claim, "start": _size_and_name(start)}, sort_keys=True)
-    train(
-        model,
-        loss_at,
-        Schedule(steps=how.steps, lr=how.lr, weight_decay=how.weight_decay),
-        dropout_seed=how.dropout_seed,
-        resume=Resume(work / "state.pt", identity),
-        after_step=save_checkpoint,
-        progress=progress,
+def _load(start: Path, task: Task, how: FineTuning) -> LiveModel:
+    module = load_classifier(start, task.labels, init_seed=how.init_seed).to(default_device())
+    heads = head_modules(module)
+    prefixes = tuple(name for name, part in module.named_children() if part in heads)
+    tokenizer = load_tokenizer(start)
+    return LiveModel(
+        str(start), module, tokenizer, task.labels, prefixes, folder=start, tokenizer=tokenizer
     )
 
 
-def _write(model: nn.Module, how: FineTuning, folder: Path, start: Path, parent: str) -> None:
-    if how.method == "lora" and not how.merge:
-        low_rank.write_adapter(model, folder, parent=parent)
+def _train(
+    model: LiveModel,
+    task: Task,
+    how: FineTuning,
+    work: Path,
+    claim: Mapping[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train in place; tell what is worth knowing about how it went."""
+    rows = task.rows("train")
+    order = batch_order(len(rows), how.steps, how.batch, how.data_seed)
+    device = model.device
+
+    def loss_at(step: int) -> torch.Tensor:
+        batch = encode(model.tokenizer, [rows[i] for i in order[step]], task.max_tokens)
+        inputs = {name: part.to(device) for name, part in batch.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=how.autocast):
+            loss: torch.Tensor = model.module(**inputs).loss
+        return loss
+
+    def validation_loss() -> float:
+        return evaluate(
+            model.module, model.tokenizer, task, split="validation", limit=how.validation_rows
+        ).loss
+
+    def save_checkpoint(done: int) -> None:
+        if how.save_every and done % how.save_every == 0 and done < how.steps:
+            _write(model, how, work / "model" / f"checkpoint-{done}", claim["parent"])
+
+    watchers: list[Watcher] = []
+    early = None
+    if how.evaluate_every:
+        task.rows("validation")
+        early = EarlyStopping(
+            model.module, validation_loss, every=how.evaluate_every, patience=how.patience
+        )
+        watchers.append(early)
+    identity = json.dumps({**claim, "start": _size_and_name(model.folder)}, sort_keys=True)
+    done = train(
+        model.module,
+        loss_at,
+        Schedule(
+            how.steps, how.lr, how.weight_decay, how.warmup, how.clip, how.schedule, how.optimiser
+        ),
+        dropout_seed=how.dropout_seed,
+        resume=Resume(work / "state.pt", identity),
+        watchers=watchers,
+        after_step=save_checkpoint,
+        progress=progress,
+    )
+    if early is None:
+        return {}
+    early.restore_best()
+    return {"stopped_after": done, "best_step": early.step, "best_validation_loss": early.loss}
+
+
+def _write(model: LiveModel, how: FineTuning, folder: Path, parent: str) -> None:
+    if how.writes_adapter:
+        write_adapter(model.module, folder, parent=parent)
         return
-    whole = low_rank.merged(model) if how.method == "lora" else model
+    whole = merge_adapter(model.module) if how.merge else model.module
     write_checkpoint(
         folder,
         {name: tensor.cpu() for name, tensor in whole.state_dict().items()},
         config=config_dict(whole),
-        extra_files=tokenizer_files(start),
+        extra_files=tokenizer_files(model.folder) if model.folder else {},
         overwrite=True,  # a run that was killed while it wrote may have left one
     )
 
@@ -173,21 +169,24 @@ def _scores_of(
     provenance = out / "provenance.json"
     if provenance.is_file():
         told = json.loads(provenance.read_text())
-        if any(told.get(key) != value for key, value in _as_json(claim).items()):
+        # a version that knew fewer arguments did what their defaults do now
+        told["arguments"] = asdict(FineTuning()) | told.get("arguments", {})
+        if any(_as_json(told.get(key)) != value for key, value in _as_json(claim).items()):
             raise BadInput(f"{out} was made with other arguments; choose another output folder")
         return Scores(**told["scores"])
     if (out / "adapter_config.json").is_file():
-        model = low_rank.load_adapter(load_classifier(start, task.labels), out)
+        model, _ = load_adapter(load_classifier(start, task.labels), out)
     else:
         model = load_classifier(out, task.labels)
     return evaluate(model.to(default_device()), load_tokenizer(start), task, limit=rows)
 
 
-def _as_json(claim: Mapping[str, Any]) -> dict[str, Any]:
-    as_read: dict[str, Any] = json.loads(json.dumps(claim))
-    return as_read
+def _as_json(claim: Any) -> Any:
+    return json.loads(json.dumps(claim))
 
 
-def _size_and_name(folder: Path) -> list[Any]:
+def _size_and_name(folder: Path | None) -> list[Any]:
+    if folder is None:
+        return []
     weights = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
     return [(file.name, file.stat().st_size) for file in weights]

@@ -1,19 +1,23 @@
-"""LoRA through peft: factors beside the weights, as an adapter folder or merged in."""
+"""LoRA and prefixes through peft: tensors beside the weights, as an adapter folder or merged in."""
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from weightscape.errors import MissingExtra
+from weightscape.errors import BadInput, MissingExtra
+
+QUERIES_AND_VALUES = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v")
 
 
-def _peft() -> Any:
+def import_peft() -> Any:
+    """Import peft, or say which extra is missing."""
     try:
         import peft
     except ImportError as error:
@@ -21,19 +25,54 @@ def _peft() -> Any:
     return peft
 
 
-def add_factors(model: nn.Module, *, rank: int, seed: int) -> nn.Module:
-    """Put trainable low-rank factors on the attention of a classifier and freeze the rest.
+def add_factors(
+    model: nn.Module,
+    *,
+    rank: int,
+    seed: int,
+    kind: str = "classification",
+    head: Sequence[str] = (),
+    places: Sequence[str] = (),
+) -> nn.Module:
+    """Put trainable low-rank factors on the attention of a model and freeze the rest.
 
     The head stays trainable. `seed` draws the factors; global random state is left as it was.
+    `head`: name prefixes of the head, where peft does not know the model's kind; `places`: shell
+    patterns of the modules to be adapted instead of queries and values.
+
+    Raises BadInput when no module is at these places.
     """
-    peft = _peft()
+    peft = import_peft()
+    task_type = peft_task(model, kind)
     config = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.0
+        task_type=task_type,
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules=_targets(model, places),
+        modules_to_save=None if task_type else [prefix.rstrip(".") for prefix in head] or None,
     )
-    with torch.random.fork_rng(devices=[]), _quiet():
-        torch.manual_seed(seed)
-        wrapped: nn.Module = peft.get_peft_model(model, config)
-    return wrapped
+    return _wrap(model, config, seed)
+
+
+def add_prefix(model: nn.Module, *, tokens: int, seed: int, kind: str) -> nn.Module:
+    """Let each layer of a transformers model attend to trainable vectors, and freeze the rest.
+
+    Raises BadInput for a model that peft cannot put a prefix on.
+    """
+    peft = import_peft()
+    task_type = peft_task(model, kind)
+    if task_type is None:
+        raise BadInput(
+            f"a prefix needs a transformers text model, not {type(model).__name__}; "
+            "take another method"
+        )
+    config = peft.PrefixTuningConfig(task_type=task_type, num_virtual_tokens=tokens)
+    try:
+        return _wrap(model, config, seed)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"peft cannot put a prefix on {type(model).__name__}: {reason}") from None
 
 
 def merged(model: nn.Module) -> nn.Module:
@@ -42,7 +81,7 @@ def merged(model: nn.Module) -> nn.Module:
     return whole
 
 
-def write_adapter(model: nn.Module, folder: Path, *, parent: str) -> None:
+def write_peft_adapter(model: nn.Module, folder: Path, *, parent: str) -> None:
     """Write an ordinary PEFT adapter folder that names `parent` as its base."""
     for config in model.peft_config.values():  # type: ignore[operator]
         config.base_model_name_or_path = parent
@@ -50,12 +89,57 @@ def write_adapter(model: nn.Module, folder: Path, *, parent: str) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # an empty card, full of "[More Information]"
 
 
-def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
-    """Put the factors and the head of an adapter folder on its base."""
-    peft = _peft()
+def load_peft_adapter(model: nn.Module, folder: Path) -> nn.Module:
+    """Put what an adapter folder holds (factors, prefix, head) on its base."""
+    peft = import_peft()
     with _quiet():
         loaded: nn.Module = peft.PeftModel.from_pretrained(model, str(folder))
     return loaded
+
+
+def peft_task(model: nn.Module, kind: str) -> Any:
+    """Tell peft's type of a task; None for modules that it knows nothing of."""
+    types = import_peft().TaskType
+    if not hasattr(model, "config") or not hasattr(model, "base_model_prefix"):
+        return None
+    if "ForSequenceClassification" in type(model).__name__:
+        return types.SEQ_CLS
+    return {"seq2seq": types.SEQ_2_SEQ_LM, "causal": types.CAUSAL_LM}.get(kind)
+
+
+def _targets(model: nn.Module, places: Sequence[str]) -> list[str] | None:
+    """Name the modules to be adapted; None where peft knows them for this kind of model."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as known
+
+    if not places and getattr(getattr(model, "config", None), "model_type", None) in known:
+        return None
+    named = [name for name, module in model.named_modules() if _is_matrix(module)]
+    found = [
+        name
+        for name in named
+        if (
+            any(fnmatch(name, pattern) for pattern in places)
+            if places
+            else name.rpartition(".")[2] in QUERIES_AND_VALUES
+        )
+    ]
+    if not found:
+        where = (
+            f"match {list(places)}" if places else f"are called {' or '.join(QUERIES_AND_VALUES)}"
+        )
+        raise BadInput(f"no matrices of {type(model).__name__} {where}; name some by `places`")
+    return found
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _wrap(model: nn.Module, config: Any, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(seed)
+        wrapped: nn.Module = import_peft().get_peft_model(model, config)
+    return wrapped
 
 
 @contextmanager

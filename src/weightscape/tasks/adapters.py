@@ -1,0 +1,59 @@
+"""Adapters of any kind on a base that is up in memory: put on, named, taken in, written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from weightscape.errors import BadInput
+from weightscape.tasks import low_rank
+
+_PARTS = frozenset(
+    (
+        "lora_A",
+        "lora_B",
+        "lora_embedding_A",
+        "lora_embedding_B",
+        "modules_to_save",
+        "prompt_encoder",
+    )
+)
+
+
+def load_adapter(base: nn.Module, folder: Path) -> tuple[nn.Module, frozenset[str]]:
+    """Put a stored adapter on its base; give the module and the names that the adapter added.
+
+    The base is changed in place. The names are of the module's state dict: what the adapter added,
+    and the head that was trained with it.
+    """
+    module = low_rank.load_peft_adapter(base, folder)
+    return module, adapted_names(module)
+
+
+def adapted_names(module: nn.Module, head: Sequence[str] = ()) -> frozenset[str]:
+    """Name the tensors of a module's state dict that an adapter added, and its head's.
+
+    `head`: name prefixes of a head that stands in its own place.
+    """
+    return frozenset(
+        name
+        for name in module.state_dict()
+        if not _PARTS.isdisjoint(name.split(".")) or name.startswith(tuple(head))
+    )
+
+
+def merge_adapter(module: nn.Module) -> nn.Module:
+    """Give a whole model that has taken its LoRA factors in; the one given goes on as it was.
+
+    Raises BadInput for other adapters, which no change of the base's weights can stand for.
+    """
+    if not hasattr(module, "merge_and_unload") or not any(
+        "lora_A" in name.split(".") for name in module.state_dict()
+    ):
+        raise BadInput(f"only LoRA can be merged into its base; {type(module).__name__} has none")
+    return low_rank.merged(module)
+
+
+def write_adapter(module: nn.Module, folder: Path, *, parent: str) -> None:
+    """Write an adapter folder that names `parent` as its base."""
+    low_rank.write_peft_adapter(module, folder, parent=parent)
