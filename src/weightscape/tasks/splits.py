@@ -1,56 +1,95 @@
 """Which rows are trained on and which are held out, by a seed and nothing else."""
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 from weightscape.errors import BadInput
-from weightscape.tasks.task import Row
+from weightscape.tasks.sameness import exact_key, loose_key
+from weightscape.tasks.task import SPLITS, Example
 
 SHARES: Mapping[str, float] = {"test": 0.2, "validation": 0.1, "train": 0.7}
 
 
-def split_rows(
-    rows: Sequence[Row],
+def by_label(example: Example) -> Hashable:
+    """Put the rows of a label into one stratum."""
+    label: Hashable = example.target
+    return label
+
+
+def all_alike(example: Example) -> Hashable:
+    """Put all rows into one stratum."""
+    return None
+
+
+def split_examples(
+    examples: Sequence[Example],
     *,
     seed: int = 0,
     shares: Mapping[str, float] = SHARES,
-    by_text_alone: bool = False,
-) -> dict[str, list[Row]]:
-    """Split rows, the same way whatever their order.
+    stratum: Callable[[Example], Hashable] | None = by_label,
+) -> dict[str, list[Example]]:
+    """Split examples, the same way whatever their order; each split comes shuffled.
 
-    Every label is split in the same proportions (stratified). With `by_text_alone`, the side of
-    a text follows from the text and the seed only, so that a text which several tasks share is on
-    the same side in each of them; the labels' proportions then hold up to chance.
+    Examples that differ in case, spacing and punctuation only are on one side. Every stratum is
+    split in the same proportions. Without strata the side of an input follows from the input and
+    the seed only, so that a text which several tasks share is on the same side in each of them;
+    the proportions then hold up to chance.
     """
-    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
-        raise BadInput(f"the shares of the splits must add up to 1; got {dict(shares)}")
-    at = sorted((_position(text, seed), text, label) for text, label in rows)
-    if by_text_alone:
-        placed = at
+    check_shares(shares)
+    shares = {split: shares[split] for split in SHARES if split in shares}
+    at = shuffled(examples, seed=seed)
+    if stratum is None:
+        side = {loose_key(e.inputs): _side(_position(e.inputs, seed), shares) for e in at}
     else:
-        count: dict[str, int] = {}
-        for _, _, label in at:
-            count[label] = count.get(label, 0) + 1
-        rank = dict.fromkeys(count, 0)
-        placed = []
-        for _, text, label in at:
-            placed.append(((rank[label] + 0.5) / count[label], text, label))
-            rank[label] += 1
-    out: dict[str, list[Row]] = {name: [] for name in shares}
-    for position, text, label in placed:
-        out[_side(position, shares)].append((text, label))
+        side = _sides_by_stratum(at, stratum, shares)
+    out: dict[str, list[Example]] = {name: [] for name in shares}
+    for example in at:
+        out[side[loose_key(example.inputs)]].append(example)
     return out
 
 
-def _position(text: str, seed: int) -> float:
-    """Place a text in [0, 1): fixed by the text and the seed, spread evenly over texts.
+def shuffled(examples: Sequence[Example], *, seed: int = 0) -> list[Example]:
+    """Put examples in an order that follows from their content and the seed.
 
-    Texts that differ in case, spacing and punctuation only (as copies of one data set do) get one
-    place, so they never end up on two sides.
+    The first few of any split are then a fair sample of it, also of a file sorted by label.
     """
-    letters = re.sub(r"[\W_]+", "", text.casefold()) or text
-    digest = hashlib.blake2b(f"{seed}\n{letters}".encode(), digest_size=8).digest()
+    return sorted(examples, key=lambda e: (_position(e.inputs, seed), exact_key(e.inputs), e.row))
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Refuse shares that do not add up, or of splits that there are not."""
+    strangers = set(shares) - set(SPLITS)
+    if strangers:
+        raise BadInput(f"there is no split {min(strangers)!r}; the splits are {', '.join(SPLITS)}")
+    if not shares or abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+        raise BadInput(f"the shares of the splits must add up to 1; got {dict(shares)}")
+
+
+def _sides_by_stratum(
+    at: Sequence[Example], stratum: Callable[[Example], Hashable], shares: Mapping[str, float]
+) -> dict[str, str]:
+    """Give each group of near copies the side at which its middle stands in its stratum."""
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in at:
+        groups[loose_key(example.inputs)].append(example)
+    total: dict[Hashable, int] = defaultdict(int)
+    for group in groups.values():
+        total[stratum(group[0])] += len(group)
+    before: dict[Hashable, int] = defaultdict(int)
+    sides: dict[str, str] = {}
+    for key, group in groups.items():
+        mine = stratum(group[0])
+        sides[key] = _side((before[mine] + len(group) / 2) / total[mine], shares)
+        before[mine] += len(group)
+    return sides
+
+
+def _position(inputs: Any, seed: int) -> float:
+    """Place an input in [0, 1): fixed by the input and the seed, spread evenly over inputs."""
+    content = f"{seed}\n{loose_key(inputs)}".encode()
+    digest = hashlib.blake2b(content, digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 

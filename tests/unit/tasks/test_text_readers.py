@@ -68,7 +68,13 @@ def members(monkeypatch):
     ],
 )
 def test_each_file_is_read_as_what_it_is(task, rows):
-    assert list(text_data.load_text_rows(task)) == rows
+    assert [(e.inputs, e.target) for e in text_data.load_text_rows(task)] == rows
+
+
+def test_rows_keep_their_number_when_others_are_left_out(monkeypatch):
+    tweets = "0\t3\tfine\n1\t3\tfine\n2\t3\tboth\n3\t-3\tboth\n4\t-3\tdull"
+    monkeypatch.setitem(MEMBERS, "tweets_GroundTruth.txt", tweets.encode())
+    assert [e.row for e in text_data.load_text_rows("vader_tweets")] == [0, 4]
 
 
 def test_a_task_carries_its_name_and_domain(monkeypatch):
