@@ -15,6 +15,11 @@ from weightscape.io.tensors import clip
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _LARGEST = 1e9
 
+BOTTLENECK = "BOTTLENECK"
+"""The `peft_type` of our own bottleneck adapters: peft has none."""
+
+_BESIDE = {BOTTLENECK: "bottleneck", "PREFIX_TUNING": "prefix"}
+
 
 @dataclass(frozen=True, slots=True)
 class LoraConfig:
@@ -68,6 +73,15 @@ def read_lora_config(path: Path) -> LoraConfig:
         ),
         raw=raw,
     )
+
+
+def stands_beside(raw: Mapping[str, Any]) -> str | None:
+    """Name the kind of an adapter that works beside its base's weights; None if it changes them.
+
+    No delta of the weights can stand for it: its tensors are its own.
+    """
+    kind = raw.get("peft_type")
+    return _BESIDE.get(kind) if isinstance(kind, str) else None
 
 
 def _refuse_other_kinds(path: Path, raw: Mapping[str, Any]) -> None:

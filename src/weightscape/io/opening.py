@@ -1,12 +1,13 @@
 """Opening whatever a path leads to."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from weightscape.errors import BadCheckpoint, BadInput, NotFound, UnsupportedFormat
 from weightscape.io.adapter import Adapter
-from weightscape.io.adapter_config import read_lora_config
+from weightscape.io.adapter_config import read_lora_config, stands_beside
 from weightscape.io.checkpoint import Checkpoint, Contents, read_files, read_shards
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
@@ -26,7 +27,9 @@ def open_checkpoint(path: str | Path) -> Checkpoint | Adapter:
     """Open a model file or folder, reading headers only.
 
     Takes a safetensors file, a zip file of torch.save, a folder with one of these or with an
-    index and its shards, and a folder with a LoRA adapter.
+    index and its shards, and a folder with an adapter. A LoRA gives the deltas of its base. One
+    that works beside the weights (bottleneck, prefix) is a checkpoint of its own tensors, whose
+    `format` names its kind and whose `config` is the adapter's, with its base.
 
     Raises NotFound, BadCheckpoint for files that cannot be what they say, UnsafeCheckpoint for a
     pickle that wants to run code, UnsupportedFormat for what is recognised but not read.
@@ -102,11 +105,15 @@ def _open_whole(path: Path, folder: Path, name: str) -> Checkpoint:
     return Checkpoint(path, folder, contents, config)
 
 
-def _open_adapter(path: Path, folder: Path, name: str) -> Adapter:
+def _open_adapter(path: Path, folder: Path, name: str) -> Checkpoint | Adapter:
     if not (folder / ADAPTER_CONFIG).exists():
         raise BadCheckpoint(
             f"an adapter needs {ADAPTER_CONFIG} beside it, for the scale of its deltas", file=path
         )
+    raw = read_json(folder / ADAPTER_CONFIG)
+    beside = stands_beside(raw)
+    if beside is not None:
+        return Checkpoint(path, folder, replace(read_files(folder, [name]), format=beside), raw)
     config = read_lora_config(folder / ADAPTER_CONFIG)
     stored = Checkpoint(folder / name, folder, read_files(folder, [name]), {})
     return Adapter(stored, config, path)

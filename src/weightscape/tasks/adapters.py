@@ -1,12 +1,15 @@
 """Adapters of any kind on a base that is up in memory: put on, named, taken in, written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from weightscape.errors import BadInput
-from weightscape.tasks import low_rank
+from weightscape.io.adapter_config import BOTTLENECK
+from weightscape.io.json_files import read_json
+from weightscape.io.layout import ADAPTER_CONFIG
+from weightscape.tasks import bottleneck, low_rank
 
 _PARTS = frozenset(
     (
@@ -16,6 +19,7 @@ _PARTS = frozenset(
         "lora_embedding_B",
         "modules_to_save",
         "prompt_encoder",
+        bottleneck.CHILD,
     )
 )
 
@@ -24,8 +28,13 @@ def load_adapter(base: nn.Module, folder: Path) -> tuple[nn.Module, frozenset[st
     """Put a stored adapter on its base; give the module and the names that the adapter added.
 
     The base is changed in place. The names are of the module's state dict: what the adapter added,
-    and the head that was trained with it.
+    and the head that was trained with it. LoRA and prefixes come up through peft, bottlenecks
+    through `weightscape.tasks.bottleneck`.
+
+    Raises BadCheckpoint for a folder that cannot be read, MismatchedModels for another base.
     """
+    if read_json(folder / ADAPTER_CONFIG).get("peft_type") == BOTTLENECK:
+        return base, bottleneck.load_bottlenecks(base, folder)
     module = low_rank.load_peft_adapter(base, folder)
     return module, adapted_names(module)
 
@@ -47,13 +56,16 @@ def merge_adapter(module: nn.Module) -> nn.Module:
 
     Raises BadInput for other adapters, which no change of the base's weights can stand for.
     """
-    if not hasattr(module, "merge_and_unload") or not any(
-        "lora_A" in name.split(".") for name in module.state_dict()
-    ):
-        raise BadInput(f"only LoRA can be merged into its base; {type(module).__name__} has none")
+    if not any("lora_A" in name.split(".") for name in module.state_dict()):
+        raise BadInput("only LoRA can be merged into its base; this adapter works beside it")
     return low_rank.merged(module)
 
 
-def write_adapter(module: nn.Module, folder: Path, *, parent: str) -> None:
-    """Write an adapter folder that names `parent` as its base."""
-    low_rank.write_peft_adapter(module, folder, parent=parent)
+def write_adapter(
+    module: nn.Module, folder: Path, *, parent: str, names: Iterable[str] = ()
+) -> None:
+    """Write an adapter folder that names `parent` as its base; `names`: its tensors."""
+    if any(True for _ in bottleneck.bottleneck_modules(module)):
+        bottleneck.write_bottlenecks(module, folder, parent=parent, names=sorted(names))
+    else:
+        low_rank.write_peft_adapter(module, folder, parent=parent)

@@ -1,4 +1,4 @@
-"""Fine-tune a text classifier into an ordinary model folder."""
+"""Fine-tune a model on a task into an ordinary model folder that says where it came from."""
 
 import json
 import shutil
@@ -11,38 +11,55 @@ import torch
 
 import weightscape
 from weightscape.errors import BadInput
-from weightscape.io import write_checkpoint
+from weightscape.io import open_checkpoint
+from weightscape.io.layout import ADAPTER_CONFIG
 from weightscape.progress import Progress, silent
-from weightscape.tasks.adapters import load_adapter, merge_adapter, write_adapter
+from weightscape.tasks.adapters import load_adapter
+from weightscape.tasks.batches import collate
+from weightscape.tasks.dynamics import DynamicsRecorder, write_dynamics
 from weightscape.tasks.early_stopping import EarlyStopping
-from weightscape.tasks.evaluate import Scores, encode, evaluate
+from weightscape.tasks.evaluate import autocasting, evaluate
+from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.kinds import score_batch
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.methods import attach
-from weightscape.tasks.models import (
-    config_dict,
-    default_device,
-    head_modules,
-    load_classifier,
-    load_tokenizer,
-    tokenizer_files,
-)
+from weightscape.tasks.models import default_device
+from weightscape.tasks.result_folder import write_model
+from weightscape.tasks.starts import load_start, mark_of
 from weightscape.tasks.task import Task
 from weightscape.tasks.training import Resume, Schedule, Watcher, batch_order, train
 
-__all__ = ["FineTuned", "FineTuning", "fine_tune"]
+__all__ = ["FineTuned", "FineTuning", "Scores", "fine_tune"]
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores on held-out rows: mean loss, metrics by name, and on how many rows."""
+
+    loss: float
+    metrics: Mapping[str, float]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """A finished model folder and its scores on held-out rows."""
+    """A finished model folder, its scores, and how its training ended.
+
+    best_step: whose weights these are, where the validation loss was watched; None otherwise.
+    stopped_after: how many steps were done then.
+    """
 
     folder: Path
     scores: Scores
+    best_step: int | None = None
+    stopped_after: int | None = None
 
 
 def fine_tune(
-    start: Path,
+    start: str | Path | LiveModel,
     task: Task,
     out: Path,
     how: FineTuning = FineTuning(),
@@ -50,87 +67,78 @@ def fine_tune(
     parent: str | None = None,
     declare: bool = True,
     score_rows: int | None = 512,
+    device: str | torch.device | None = None,
     progress: Progress = silent,
 ) -> FineTuned:
-    """Fine-tune the model in folder `start` on a task and write it as the folder `out`.
+    """Fine-tune a model on a task's training rows and write it as the folder `out`.
 
+    start: a model folder, or a model that is up already, any module of which a copy is trained.
     The folder appears whole or not at all. A training that was killed goes on where its state was
     last written and ends with the same bits; a folder that is there already is only scored.
     `declare` writes `provenance.json` (parent, task, arguments, scores) beside the weights;
-    `parent` is the name used there and in adapters, the folder's own name by default.
+    `parent` is the name used there and in adapters, the start's own name by default. Scores are
+    on `score_rows` rows of the test split (of the validation split where there is no other).
+    device: CUDA by default where there is some.
 
     Raises BadInput when `freeze` leaves nothing or matches nothing, when the loss is not finite,
     or when `out` or its unfinished state belongs to other arguments.
     """
+    out = Path(out)
     work = out.parent / f".{out.name}.training"
-    parent = parent or start.name
+    parent = parent or _name_of(start)
     claim = {"parent": parent, "task": task.name, "method": how.method, "arguments": asdict(how)}
     if not out.is_dir():
-        model = attach(_load(start, task, how), how, kind=task.kind)
+        model = attach(load_start(start, task, init_seed=how.init_seed), how, task)
+        model.module.to(_device(start, device))
         (work / "model").mkdir(parents=True, exist_ok=True)
-        told = _train(model, task, how, work, claim, progress)
-        scores = evaluate(model.module, model.tokenizer, task, limit=score_rows, progress=progress)
-        _write(model, how, work / "model", parent)
+        ended = _train(
+            model, task, how, Resume(work / "state.pt", _identity(claim, start)), progress
+        )
+        scores = _score(model, task, score_rows, progress)
+        write_model(model, work / "model", parent=parent, merge=how.merge)
         if declare:
-            stamp = {
-                **claim, **told, "scores": asdict(scores), "weightscape": weightscape.__version__
-            }  # fmt: skip
-            (work / "model" / "provenance.json").write_text(json.dumps(stamp, indent=2) + "\n")
+            told = {
+                "labels": list(task.labels),
+                "scores": _flat(scores),
+                "weightscape": weightscape.__version__,
+            }
+            text = json.dumps({**claim, **ended, **told}, indent=2)
+            (work / "model" / PROVENANCE).write_text(text + "\n")
         (work / "model").rename(out)
         shutil.rmtree(work)
-        return FineTuned(out, scores)
+        return FineTuned(out, scores, **ended)
     shutil.rmtree(work, ignore_errors=True)
-    return FineTuned(out, _scores_of(out, claim, start, task, score_rows))
-
-
-def _load(start: Path, task: Task, how: FineTuning) -> LiveModel:
-    module = load_classifier(start, task.labels, init_seed=how.init_seed).to(default_device())
-    heads = head_modules(module)
-    prefixes = tuple(name for name, part in module.named_children() if part in heads)
-    tokenizer = load_tokenizer(start)
-    return LiveModel(
-        str(start), module, tokenizer, task.labels, prefixes, folder=start, tokenizer=tokenizer
+    return _finished(out, claim) or FineTuned(
+        out, _score(_reopened(out, start, task, device), task, score_rows, progress)
     )
 
 
 def _train(
-    model: LiveModel,
-    task: Task,
-    how: FineTuning,
-    work: Path,
-    claim: Mapping[str, Any],
-    progress: Progress,
-) -> dict[str, Any]:
-    """Train in place; tell what is worth knowing about how it went."""
+    model: LiveModel, task: Task, how: FineTuning, resume: Resume, progress: Progress
+) -> dict[str, int]:
+    """Train in place; tell how it ended, where a validation loss decided that."""
     rows = task.rows("train")
     order = batch_order(len(rows), how.steps, how.batch, how.data_seed)
-    device = model.device
+    dtype = torch.bfloat16 if how.autocast else None
+    device, folder = model.device, resume.file.parent / "model"
 
     def loss_at(step: int) -> torch.Tensor:
-        batch = encode(model.tokenizer, [rows[i] for i in order[step]], task.max_tokens)
-        inputs = {name: part.to(device) for name, part in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=how.autocast):
-            loss: torch.Tensor = model.module(**inputs).loss
-        return loss
-
-    def validation_loss() -> float:
-        return evaluate(
-            model.module, model.tokenizer, task, split="validation", limit=how.validation_rows
-        ).loss
+        batch = collate(model.processor, [rows[i] for i in order[step]], task).to(device)
+        with autocasting(device, dtype):
+            return score_batch(model.module, batch, task).losses.mean()
 
     def save_checkpoint(done: int) -> None:
         if how.save_every and done % how.save_every == 0 and done < how.steps:
-            _write(model, how, work / "model" / f"checkpoint-{done}", claim["parent"])
+            parent = json.loads(resume.identity)["parent"]
+            write_model(model, folder / f"checkpoint-{done}", parent=parent, merge=how.merge)
 
-    watchers: list[Watcher] = []
-    early = None
-    if how.evaluate_every:
-        task.rows("validation")
-        early = EarlyStopping(
-            model.module, validation_loss, every=how.evaluate_every, patience=how.patience
+    early = _early_stopping(model, task, how, dtype)
+    recorder = None
+    if how.record_dynamics:
+        recorder = DynamicsRecorder(
+            model, task, every=how.record_dynamics, limit=how.dynamics_rows, autocast=dtype
         )
-        watchers.append(early)
-    identity = json.dumps({**claim, "start": _size_and_name(model.folder)}, sort_keys=True)
+    watchers: list[Watcher] = [it for it in (early, recorder) if it is not None]
     done = train(
         model.module,
         loss_at,
@@ -138,55 +146,94 @@ def _train(
             how.steps, how.lr, how.weight_decay, how.warmup, how.clip, how.schedule, how.optimiser
         ),
         dropout_seed=how.dropout_seed,
-        resume=Resume(work / "state.pt", identity),
+        resume=resume,
         watchers=watchers,
         after_step=save_checkpoint,
         progress=progress,
     )
+    if recorder is not None:
+        write_dynamics(folder, recorder.recorded())
     if early is None:
         return {}
     early.restore_best()
-    return {"stopped_after": done, "best_step": early.step, "best_validation_loss": early.loss}
+    return {"best_step": early.step, "stopped_after": done}
 
 
-def _write(model: LiveModel, how: FineTuning, folder: Path, parent: str) -> None:
-    if how.writes_adapter:
-        write_adapter(model.module, folder, parent=parent)
-        return
-    whole = merge_adapter(model.module) if how.merge else model.module
-    write_checkpoint(
-        folder,
-        {name: tensor.cpu() for name, tensor in whole.state_dict().items()},
-        config=config_dict(whole),
-        extra_files=tokenizer_files(model.folder) if model.folder else {},
-        overwrite=True,  # a run that was killed while it wrote may have left one
-    )
+def _early_stopping(
+    model: LiveModel, task: Task, how: FineTuning, dtype: torch.dtype | None
+) -> EarlyStopping | None:
+    if how.evaluate_every is None:
+        return None
+    if how.evaluate_every > how.steps:
+        raise BadInput(f"evaluate_every {how.evaluate_every} is more than the {how.steps} steps")
+    task.rows("validation")
+
+    def look() -> float:
+        limit = how.validation_rows
+        return evaluate(model, task, split="validation", limit=limit, autocast=dtype).loss
+
+    return EarlyStopping(model.module, look, every=how.evaluate_every, patience=how.patience)
 
 
-def _scores_of(
-    out: Path, claim: Mapping[str, Any], start: Path, task: Task, rows: int | None
-) -> Scores:
-    provenance = out / "provenance.json"
-    if provenance.is_file():
-        told = json.loads(provenance.read_text())
-        # a version that knew fewer arguments did what their defaults do now
-        told["arguments"] = asdict(FineTuning()) | told.get("arguments", {})
-        if any(_as_json(told.get(key)) != value for key, value in _as_json(claim).items()):
-            raise BadInput(f"{out} was made with other arguments; choose another output folder")
-        return Scores(**told["scores"])
-    if (out / "adapter_config.json").is_file():
-        model, _ = load_adapter(load_classifier(start, task.labels), out)
+def _score(model: LiveModel, task: Task, rows: int | None, progress: Progress) -> Scores:
+    split = "test" if task.splits.get("test") else "validation"
+    found: Evaluation = evaluate(model, task, split=split, limit=rows, progress=progress)
+    return Scores(found.loss, dict(found.metrics), len(found.rows))
+
+
+def _flat(scores: Scores) -> dict[str, float]:
+    return {**scores.metrics, "loss": scores.loss, "rows": scores.rows}
+
+
+def _finished(out: Path, claim: Mapping[str, Any]) -> FineTuned | None:
+    """Read what a finished folder says of itself; None where it says nothing."""
+    if not (out / PROVENANCE).is_file():
+        return None
+    told = json.loads((out / PROVENANCE).read_text())
+    # a version that knew fewer arguments did what their defaults do now
+    told["arguments"] = asdict(FineTuning()) | told.get("arguments", {})
+    if any(_as_json(told.get(key)) != value for key, value in _as_json(claim).items()):
+        raise BadInput(f"{out} was made with other arguments; choose another output folder")
+    scores = dict(told["scores"])
+    loss, rows = scores.pop("loss"), scores.pop("rows")
+    found = Scores(loss, scores, rows)
+    return FineTuned(out, found, told.get("best_step"), told.get("stopped_after"))
+
+
+def _reopened(
+    out: Path, start: str | Path | LiveModel, task: Task, device: str | torch.device | None
+) -> LiveModel:
+    """Bring up a finished model that does not tell its scores."""
+    if (out / ADAPTER_CONFIG).is_file() or isinstance(start, LiveModel):
+        model = load_start(start, task)
     else:
-        model = load_classifier(out, task.labels)
-    return evaluate(model.to(default_device()), load_tokenizer(start), task, limit=rows)
+        model = load_start(out, task)
+    if (out / ADAPTER_CONFIG).is_file():
+        module, _ = load_adapter(model.module, out)
+        model = LiveModel(model.name, module, model.processor, tokenizer=model.tokenizer)
+    elif isinstance(start, LiveModel):
+        with open_checkpoint(out) as stored:
+            names = [*stored.tensors, *stored.tied]
+            model.module.load_state_dict({name: stored.tensor(name) for name in names})
+    model.module.to(_device(start, device))
+    return model
+
+
+def _name_of(start: str | Path | LiveModel) -> str:
+    if isinstance(start, LiveModel):
+        return start.folder.name if start.folder is not None else start.name
+    return Path(start).name
+
+
+def _device(start: str | Path | LiveModel, wanted: str | torch.device | None) -> torch.device:
+    if wanted is not None:
+        return torch.device(wanted)
+    return start.device if isinstance(start, LiveModel) else default_device()
+
+
+def _identity(claim: Mapping[str, Any], start: str | Path | LiveModel) -> str:
+    return json.dumps({**claim, "start": mark_of(start)}, sort_keys=True)
 
 
 def _as_json(claim: Any) -> Any:
     return json.loads(json.dumps(claim))
-
-
-def _size_and_name(folder: Path | None) -> list[Any]:
-    if folder is None:
-        return []
-    weights = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
-    return [(file.name, file.stat().st_size) for file in weights]

@@ -55,12 +55,22 @@ def add_factors(
     return _wrap(model, config, seed)
 
 
-def add_prefix(model: nn.Module, *, tokens: int, seed: int, kind: str) -> nn.Module:
+def add_prefix(
+    model: nn.Module, *, tokens: int, seed: int, kind: str, longest: int = 0
+) -> nn.Module:
     """Let each layer of a transformers model attend to trainable vectors, and freeze the rest.
 
-    Raises BadInput for a model that peft cannot put a prefix on.
+    longest: tokens of the longest text; the prefix takes positions of its own before them.
+
+    Raises BadInput for a model that peft cannot put a prefix on, or without these positions.
     """
     peft = import_peft()
+    room = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if isinstance(room, int) and tokens + longest > room:
+        raise BadInput(
+            f"{tokens} prefix_tokens before texts of {longest} tokens need {tokens + longest} "
+            f"positions, but {type(model).__name__} has {room}; shorten one of them"
+        )
     task_type = peft_task(model, kind)
     if task_type is None:
         raise BadInput(

@@ -9,14 +9,16 @@ from torch import nn
 from weightscape.errors import BadInput
 from weightscape.tasks import low_rank
 from weightscape.tasks.adapters import adapted_names
+from weightscape.tasks.bottleneck import add_bottlenecks
 from weightscape.tasks.fine_tuning import ADDING_METHODS, FineTuning
 from weightscape.tasks.live import LiveModel
+from weightscape.tasks.task import Task
 
 
-def attach(model: LiveModel, how: FineTuning, *, kind: str = "classification") -> LiveModel:
+def attach(model: LiveModel, how: FineTuning, task: Task) -> LiveModel:
     """Add what a method adds to a model, and let only what it trains require gradients.
 
-    The module is changed in place. `kind` is the task's. The result's `adapted` names the added
+    The module is changed in place. The result's `adapted` names the added
     tensors and the head, for methods that leave the base as it is.
 
     Raises BadInput when `freeze` or `places` match nothing, when nothing is left to train, or
@@ -24,7 +26,7 @@ def attach(model: LiveModel, how: FineTuning, *, kind: str = "classification") -
     """
     if model.adapted is not None:
         raise BadInput(f"{model.name} carries an adapter already; merge it into its base first")
-    module = _added(model, how, kind)
+    module = _added(model, how, task)
     if how.method in ("bitfit", "head"):
         _leave(module, model.head, biases=how.method == "bitfit")
     _freeze(module, how.freeze, model.name)
@@ -37,22 +39,33 @@ def attach(model: LiveModel, how: FineTuning, *, kind: str = "classification") -
     )
 
 
-def _added(model: LiveModel, how: FineTuning, kind: str) -> nn.Module:
+def _added(model: LiveModel, how: FineTuning, task: Task) -> nn.Module:
     if how.method == "lora":
         return low_rank.add_factors(
             model.module,
             rank=how.rank,
             seed=how.init_seed,
-            kind=kind,
+            kind=task.kind,
             head=model.head,
             places=how.places,
         )
     if how.method == "prefix":
         return low_rank.add_prefix(
-            model.module, tokens=how.prefix_tokens, seed=how.init_seed, kind=kind
+            model.module,
+            tokens=how.prefix_tokens,
+            seed=how.init_seed,
+            kind=task.kind,
+            longest=task.max_tokens,
         )
     if how.method == "adapter":
-        raise NotImplementedError
+        return add_bottlenecks(
+            model.module,
+            inner=how.bottleneck,
+            seed=how.init_seed,
+            std=how.init_std,
+            places=how.places,
+            head=model.head,
+        )
     return model.module
 
 

@@ -1,0 +1,41 @@
+"""What a fine-tuning starts from: a folder, or a model that is up already."""
+
+import copy
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+
+from weightscape.errors import BadInput
+from weightscape.io import fingerprint, open_checkpoint
+from weightscape.io.layout import ADAPTER_CONFIG
+from weightscape.tasks.live import LiveModel
+from weightscape.tasks.models import load_model
+from weightscape.tasks.task import Task
+
+
+def load_start(start: str | Path | LiveModel, task: Task, *, init_seed: int = 0) -> LiveModel:
+    """Bring a start up for a task, with a head drawn by `init_seed` where it has none for it.
+
+    Of a live model a copy is given, with the head that it has.
+
+    Raises BadInput for an adapter: what is trained on it would belong to neither.
+    """
+    if isinstance(start, LiveModel):
+        return replace(start, module=copy.deepcopy(start.module))
+    if (Path(start) / ADAPTER_CONFIG).is_file():
+        raise BadInput(f"{start} is an adapter, not a whole model; merge it into its base first")
+    return load_model(start, task, init_seed=init_seed, device="cpu", dtype=torch.float32)
+
+
+def mark_of(start: str | Path | LiveModel) -> str:
+    """Give what tells a start from others: a fingerprint of its contents."""
+    if not isinstance(start, LiveModel):
+        with open_checkpoint(start) as stored:
+            return fingerprint(stored)
+    digest = blake2b(digest_size=16)
+    for name, tensor in start.module.state_dict().items():
+        digest.update(f"{name}|{list(tensor.shape)}|{tensor.dtype}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return f"live:{digest.hexdigest()}"
