@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,20 @@ from torch import Tensor, nn
 from weightscape.tasks.task import Example, Task
 
 
+class Encoded(NamedTuple):
+    """Examples as a module takes them.
+
+    inputs: by keyword; those whose name is a number ("0", "1") are given by position.
+    targets: label numbers [b]; numbers [b]; token numbers [b, t] of the texts to be written, -100
+    where there is nothing to write; None for a custom kind, which looks at the records.
+    """
+
+    inputs: Mapping[str, Tensor]
+    targets: Tensor | None
+
+
 class Processor(Protocol):
-    """Turns examples into one batch of a module's keyword arguments.
+    """Turns examples into one batch of a module's inputs and targets.
 
     identity: equal for two processors that turn every example into the same batch; prepared
     batches are shared by models whose processors have one identity.
@@ -20,12 +32,12 @@ class Processor(Protocol):
 
     identity: str
 
-    def __call__(self, examples: Sequence[Example], task: Task) -> Mapping[str, Tensor]:
+    def __call__(self, examples: Sequence[Example], task: Task) -> Encoded:
         """Turn examples into one padded batch, as long as its longest example."""
         ...
 
-    def length(self, example: Example, task: Task) -> int:
-        """Tell about how long an example is: batches are made of examples of like length."""
+    def lengths(self, examples: Sequence[Example], task: Task) -> list[int]:
+        """Tell how long examples are: batches are made of examples of like length."""
         ...
 
 
@@ -33,8 +45,8 @@ class Processor(Protocol):
 class LiveModel:
     """A module that can be run, its processor, and what its head was made for.
 
-    labels: the labels of its head; None where it has no classification head of its own (it is a
-    bare backbone, a language model, or a plain module whose maker did not say).
+    labels: the labels that its stored head was made for; None where it has no such head (a bare
+    backbone, a language model, a head just drawn, or a plain module whose maker did not say).
     head: name prefixes of the module's tensors that lie outside its backbone.
     adapted: the tensors that an adapter added or trained, where the model is a base that carries
     an adapter; None for a whole model.
@@ -53,4 +65,5 @@ class LiveModel:
     @property
     def device(self) -> torch.device:
         """Tell where the module's parameters are."""
-        return next(self.module.parameters()).device
+        first = next(self.module.parameters(), None)
+        return torch.device("cpu") if first is None else first.device

