@@ -20,7 +20,7 @@ from weightscape.geometry.binding import Binding, bind
 from weightscape.geometry.combination import Term, combine, rounding_bound
 from weightscape.geometry.export import export
 from weightscape.geometry.held import Held, hold, with_delta, with_model
-from weightscape.geometry.term_products import term_products
+from weightscape.geometry.term_products import squared_norm, term_products
 
 Point = ArrayLike
 """Coefficients: `size` numbers, or (groups, size) in a span with layers."""
@@ -107,6 +107,11 @@ class Span:
                     raise BadInput(f"layers: give tensor {name!r} a group, for it moves")
             self.groups = 1 + max(layers.values(), default=0)
         self._group = {name: self._layers[name] if self._layers else 0 for name in self.names}
+        # each tensor as one dimension beside its term's number: made once, for views take time
+        self._flat = {
+            name: [(place, t[name].view(-1)) for place, t in enumerate(held.terms) if name in t]
+            for name in self.names
+        }
         self._bindings: WeakKeyDictionary[nn.Module, Binding] = WeakKeyDictionary()
         self._products: np.ndarray | None = None
         self._lent = False
@@ -241,21 +246,28 @@ class Span:
     def distance(self, p: Point, q: Point) -> float:
         """Measure the Euclidean distance of two points."""
         step = self._rows(p) - self._rows(q)
-        return sqrt(max(0.0, self._product(step, step)))
+        products = self._term_products()[:, 1:, 1:]
+        return sqrt(max(0.0, float(np.einsum("gi,gij,gj->", step, products, step))))
 
     def cosine(self, p: Point, q: Point) -> float:
         """Compare the directions of two points seen from the origin; NaN for the origin itself."""
         one, two = self._rows(p), self._rows(q)
-        squares = self._product(one, one) * self._product(two, two)
-        return self._product(one, two) / sqrt(squares) if squares > 0 else nan
+        return _cosine(one, two, self._term_products()[:, 1:, 1:])
 
-    def _product(self, one: Float64[np.ndarray, "G K"], two: Float64[np.ndarray, "G K"]) -> float:
+    def weight_cosine(self, p: Point, q: Point) -> float:
+        """Compare the weights of two points, as vectors of all floating tensors."""
+        products = self._term_products().copy()
+        products[0, 0, 0] += squared_norm(self._held.constants.values())
+        one, two = (np.insert(self._rows(point), 0, 1.0, axis=1) for point in (p, q))
+        return _cosine(one, two, products)
+
+    def _term_products(self) -> Float64[np.ndarray, "G K1 K1"]:
         products = self._products
         if products is None:
             products = term_products(self._held, self._group, self.groups)
             # whoever was lent a term may change it at any time
             self._products = None if self._lent else products
-        return float(np.einsum("gi,gij,gj->", one, products, two))
+        return products
 
     def _rows(self, point: Point) -> Float64[np.ndarray, "G K"]:
         """Read a point as one row of coefficients for each group."""
@@ -281,8 +293,17 @@ class Span:
         return weighed
 
     def _terms(self, name: str, weights: list[list[float]]) -> list[Term]:
-        return [
-            (tensor.view(-1), weight)
-            for term, weight in zip(self._held.terms, weights[self._group[name]], strict=True)
-            if weight and (tensor := term.get(name)) is not None
-        ]
+        shares = weights[self._group[name]]
+        return [(tensor, shares[place]) for place, tensor in self._flat[name]]
+
+
+def _cosine(
+    one: Float64[np.ndarray, "G K"],
+    two: Float64[np.ndarray, "G K"],
+    products: Float64[np.ndarray, "G K K"],
+) -> float:
+    def product(p: np.ndarray, q: np.ndarray) -> float:
+        return float(np.einsum("gi,gij,gj->", p, products, q))
+
+    squares = product(one, one) * product(two, two)
+    return product(one, two) / sqrt(squares) if squares > 0 else nan

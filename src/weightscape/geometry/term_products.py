@@ -1,42 +1,48 @@
 """Inner products of a span's terms, from which all distances in it follow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Float64
+from torch import Tensor
 
-from weightscape.geometry.combination import PIECE
 from weightscape.geometry.held import Held
+
+_PIECE = 1 << 16  # elements of every term that are float64 at once
 
 
 @torch.no_grad()
 def term_products(
     held: Held, group: Mapping[str, int], groups: int
-) -> Float64[np.ndarray, "G K K"]:
-    """Multiply the displacements from the origin that the terms stand for, group by group.
+) -> Float64[np.ndarray, "G K1 K1"]:
+    """Multiply the origin and the displacements from it that the terms stand for, per group.
 
-    A model stands for its difference from the origin, taken before multiplying: deltas are a
-    thousandth of the weights and would be lost in differences of products.
+    Row 0 is the origin itself. A model stands for its difference from the origin, taken before
+    multiplying: deltas are a thousandth of the weights and would be lost in differences of
+    products. Only tensors that move are in it.
     """
-    products = np.zeros((groups, len(held.terms) - 1, len(held.terms) - 1))
+    products = np.zeros((groups, len(held.terms), len(held.terms)))
     for name, origin in held.terms[0].items():
-        movers = [
-            (place, term[name].view(-1), whole)
-            for place, (term, whole) in enumerate(zip(held.terms[1:], held.whole[1:], strict=True))
-            if name in term
-        ]
-        places = [place for place, _, _ in movers]
+        places = [place for place, term in enumerate(held.terms) if name in term]
+        relative = [bool(place) and held.whole[place] for place in places]
         grid = np.ix_([group[name]], places, places)
-        flat = origin.view(-1)
-        for start in range(0, flat.numel(), PIECE):
-            piece = slice(start, start + PIECE)
-            base = flat[piece].double()
-            steps = torch.stack(
-                [
-                    tensor[piece].to(base) - base if whole else tensor[piece].to(base)
-                    for _, tensor, whole in movers
-                ]
+        flat = [held.terms[place][name].view(-1) for place in places]
+        for start in range(0, origin.numel(), _PIECE):
+            rows = torch.stack(
+                [it[start : start + _PIECE].to(origin.device).double() for it in flat]
             )
-            products[grid] += (steps @ steps.T).cpu().numpy()
+            rows[relative] -= rows[0]
+            products[grid] += (rows @ rows.T).cpu().numpy()
     return products
+
+
+@torch.no_grad()
+def squared_norm(tensors: Iterable[Tensor]) -> float:
+    """Add up the squares of all floating elements, in float64."""
+    total = 0.0
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            pieces = torch.split(tensor.reshape(-1), _PIECE)
+            total += sum(float(it.double().square().sum()) for it in pieces)
+    return total
