@@ -17,7 +17,19 @@ app = typer.Typer(
 )
 
 # One file a verb, in the order of `--help`: the main job first, then the catalog.
-VERBS = ("chart", "demo", "zoo", "tree", "map", "near", "add", "list", "show", "remove")
+VERBS = (
+    "chart",
+    "demo",
+    "zoo",
+    "tree",
+    "map",
+    "near",
+    "add",
+    "list",
+    "show",
+    "remove",
+    "fine-tune",
+)
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
@@ -45,7 +57,7 @@ def weightscape(
 
 def _load_verbs() -> None:
     for verb in VERBS:
-        importlib.import_module(f"weightscape.cli.{verb}").register(app)
+        importlib.import_module(f"weightscape.cli.{verb.replace('-', '_')}").register(app)
 
 
 _load_verbs()

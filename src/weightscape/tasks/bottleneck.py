@@ -186,7 +186,7 @@ def _width(module: nn.Module) -> int | None:
     if isinstance(module, nn.Linear):
         return module.out_features
     if isinstance(module, nn.MultiheadAttention):
-        return module.embed_dim
+        return int(module.embed_dim)
     if isinstance(module, nn.LayerNorm):
         return int(module.normalized_shape[-1])
     nf = getattr(module, "nf", None)

@@ -21,12 +21,13 @@ from weightscape.tasks.early_stopping import EarlyStopping
 from weightscape.tasks.evaluate import autocasting, evaluate
 from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.kinds import score_batch
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.methods import attach
 from weightscape.tasks.models import default_device
 from weightscape.tasks.result_folder import write_model
-from weightscape.tasks.starts import load_start, mark_of
+from weightscape.tasks.starts import load_start, mark_of, name_of
 from weightscape.tasks.task import Task
 from weightscape.tasks.training import Resume, Schedule, Watcher, batch_order, train
 
@@ -85,11 +86,18 @@ def fine_tune(
     """
     out = Path(out)
     work = out.parent / f".{out.name}.training"
-    parent = parent or _name_of(start)
-    claim = {"parent": parent, "task": task.name, "method": how.method, "arguments": asdict(how)}
+    parent = parent or name_of(start)
+    claim = {
+        "parent": parent,
+        "task": task.name,
+        "task_fingerprint": task_fingerprint(task),
+        "method": how.method,
+        "arguments": asdict(how),
+    }
     if not out.is_dir():
+        place = _device(start, device)
         model = attach(load_start(start, task, init_seed=how.init_seed), how, task)
-        model.module.to(_device(start, device))
+        model.module.to(place)
         (work / "model").mkdir(parents=True, exist_ok=True)
         ended = _train(
             model, task, how, Resume(work / "state.pt", _identity(claim, start)), progress
@@ -190,7 +198,8 @@ def _finished(out: Path, claim: Mapping[str, Any]) -> FineTuned | None:
     if not (out / PROVENANCE).is_file():
         return None
     told = json.loads((out / PROVENANCE).read_text())
-    # a version that knew fewer arguments did what their defaults do now
+    # a version that told less, and knew fewer arguments, did what their defaults do now
+    told.setdefault("task_fingerprint", claim["task_fingerprint"])
     told["arguments"] = asdict(FineTuning()) | told.get("arguments", {})
     if any(_as_json(told.get(key)) != value for key, value in _as_json(claim).items()):
         raise BadInput(f"{out} was made with other arguments; choose another output folder")
@@ -219,16 +228,14 @@ def _reopened(
     return model
 
 
-def _name_of(start: str | Path | LiveModel) -> str:
-    if isinstance(start, LiveModel):
-        return start.folder.name if start.folder is not None else start.name
-    return Path(start).name
-
-
 def _device(start: str | Path | LiveModel, wanted: str | torch.device | None) -> torch.device:
-    if wanted is not None:
-        return torch.device(wanted)
-    return start.device if isinstance(start, LiveModel) else default_device()
+    if wanted is None:
+        return start.device if isinstance(start, LiveModel) else default_device()
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"device {str(wanted)!r} cannot be used: {reason}") from None
 
 
 def _identity(claim: Mapping[str, Any], start: str | Path | LiveModel) -> str:

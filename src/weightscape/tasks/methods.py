@@ -11,6 +11,7 @@ from weightscape.tasks import low_rank
 from weightscape.tasks.adapters import adapted_names
 from weightscape.tasks.bottleneck import add_bottlenecks
 from weightscape.tasks.fine_tuning import ADDING_METHODS, FineTuning
+from weightscape.tasks.heads import within
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Task
 
@@ -35,7 +36,10 @@ def attach(model: LiveModel, how: FineTuning, task: Task) -> LiveModel:
         raise BadInput(f"{what} leaves nothing of {model.name} to train")
     adds = how.method in ADDING_METHODS
     return replace(
-        model, module=module, adapted=adapted_names(module, model.head) if adds else None
+        model,
+        module=module,
+        head=within(module, model.head),
+        adapted=adapted_names(module, model.head) if adds else None,
     )
 
 

@@ -29,9 +29,18 @@ def load_start(start: str | Path | LiveModel, task: Task, *, init_seed: int = 0)
     return load_model(start, task, init_seed=init_seed, device="cpu", dtype=torch.float32)
 
 
+def name_of(start: str | Path | LiveModel) -> str:
+    """Name a start: a folder by its last part, a hub id as it is."""
+    if isinstance(start, LiveModel):
+        return start.folder.name if start.folder is not None else start.name
+    return Path(start).absolute().name if Path(start).exists() else str(start)
+
+
 def mark_of(start: str | Path | LiveModel) -> str:
     """Give what tells a start from others: a fingerprint of its contents."""
     if not isinstance(start, LiveModel):
+        if not Path(start).exists():
+            return f"hub:{start}"
         with open_checkpoint(start) as stored:
             return fingerprint(stored)
     digest = blake2b(digest_size=16)

@@ -89,6 +89,8 @@ def train(
     with own_random_state(model), progress.stage("training", total=schedule.steps) as advance:
         torch.manual_seed(dropout_seed)
         done = _restore(resume, model, trained, optimiser, rate, *watchers) if resume else 0
+        if done:
+            progress.note(f"going on after step {done}")
         advance(done)
         for step in range(done, schedule.steps):
             loss = loss_at(step)
