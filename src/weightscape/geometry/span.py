@@ -6,13 +6,12 @@ Lines, curves, planes, hulls, merges and blends are all points of a span with ot
 from collections.abc import Mapping, Sequence
 from math import fsum, nan, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float64
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from weightscape.errors import BadInput, MismatchedModels
@@ -22,7 +21,7 @@ from weightscape.geometry.export import export
 from weightscape.geometry.held import Held, hold, with_delta, with_model
 from weightscape.geometry.term_products import squared_norm, term_products
 
-Point = ArrayLike
+Point = Sequence[SupportsFloat] | Sequence[Sequence[SupportsFloat]] | np.ndarray | Tensor
 """Coefficients: `size` numbers, or (groups, size) in a span with layers."""
 
 
@@ -144,16 +143,17 @@ class Span:
             raise BadInput(f"term {number} of the span is no model; it has {self.size + 1} terms")
         return tuple(float(place == number) for place in range(1, self.size + 1))
 
-    def coefficients(self, weights: Sequence[float]) -> tuple[float, ...]:
+    def coefficients(self, weights: Sequence[SupportsFloat]) -> tuple[float, ...]:
         """Turn weights of the models, the origin's first, which sum to one, into coefficients."""
         if len(weights) != self.size + 1 or not all(self._held.whole):
             raise BadInput(
                 f"weights are one for each model, {self.size + 1} in this span, and it must be "
                 f"one of models only; got {len(weights)}"
             )
-        if not abs(fsum(weights) - 1.0) <= 1e-6:
-            raise BadInput(f"weights of models must sum to 1, got {fsum(weights):g}")
-        return tuple(float(weight) for weight in weights[1:])
+        shares = [float(weight) for weight in weights]
+        if not abs(fsum(shares) - 1.0) <= 1e-6:
+            raise BadInput(f"weights of models must sum to 1, got {fsum(shares):g}")
+        return tuple(shares[1:])
 
     def held(self, number: int) -> Mapping[str, Tensor]:
         """Lend the moving tensors of a term: 0 the origin, i that of coefficient i - 1.
