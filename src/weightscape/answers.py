@@ -153,3 +153,168 @@ class DemoAnswer(ChartAnswer):
     """`weightscape demo --json`."""
 
     zoo: str = Field(description="folder of the sample population")
+
+
+class PathPointAnswer(Answer):
+    """A model on a path, scored; intervals are 95 % bootstrap intervals over rows."""
+
+    t: float = Field(description="0 at the first end, 1 at the second")
+    loss: float | None = Field(description="mean over held-out rows")
+    loss_interval: tuple[float | None, float | None]
+    train_loss: float | None = Field(description="mean over training rows")
+    train_loss_interval: tuple[float | None, float | None]
+    validation_loss: float | None = Field(description="null where the task has no such rows")
+    metrics: dict[str, float | None] = Field(description="on held-out rows")
+    metric_intervals: dict[str, tuple[float | None, float | None]]
+    train_metrics: dict[str, float | None]
+    chord: float | None = Field(description="straight line between the ends' losses, at t")
+    length: float = Field(description="of the path from the first end up to here (L2)")
+    weights: list[float] = Field(description="over first end, bends, second end; they sum to 1")
+
+
+class MetricDropAnswer(Answer):
+    """How far a metric falls below the worse end somewhere on the path."""
+
+    metric: str
+    height: float | None
+    interval: tuple[float | None, float | None]
+    at: float = Field(description="t of the lowest point")
+
+
+class BestPointAnswer(Answer):
+    """The best model on the path, chosen on other rows than those it is scored on."""
+
+    t: float
+    chosen_on: str = Field(description="validation or train: the rows whose loss chose it")
+    loss: float | None
+    metrics: dict[str, float | None]
+    gain: float | None = Field(description="loss of the better end minus its own")
+    gain_interval: tuple[float | None, float | None]
+    metric_gain: float | None = Field(description="the same of the first metric; above 0 is better")
+    metric_gain_interval: tuple[float | None, float | None]
+    beats_both: bool = Field(description="lower loss than each end, beyond noise")
+
+
+class KnowledgeAnswer(Answer):
+    """Which rows are answered rightly at which point."""
+
+    rows: list[int] = Field(description="row numbers in the data, from 0")
+    correct: list[str] = Field(
+        description="one string a point, one sign a row: 1 right, 0 wrong, ? neither"
+    )
+    forgotten: list[list[int]] = Field(description="per point: rows newly wrong there")
+    gained: list[list[int]] = Field(description="per point: rows newly right there")
+
+
+class KnowledgeTablesAnswer(Answer):
+    """Knowledge along a path, on both kinds of rows."""
+
+    train: KnowledgeAnswer
+    held_out: KnowledgeAnswer
+
+
+class TraitsAnswer(Answer):
+    """Mean traits of some rows while an end was trained (cartography)."""
+
+    examples: int
+    confidence: float | None = Field(description="mean probability of the right answer")
+    variability: float | None = Field(description="standard deviation of that probability")
+    flips: float | None = Field(description="how often right turned to wrong or back")
+
+
+class ForgettingAnswer(Answer):
+    """Which rows are forgotten, told by how they were learned."""
+
+    forgotten: list[TraitsAnswer] = Field(description="per point: of the rows forgotten there")
+    rest: TraitsAnswer = Field(description="of the rows that are never forgotten")
+    auc: float | None = Field(
+        description="of forgetting before half of the path by low confidence; 0.5 is chance"
+    )
+    auc_interval: tuple[float | None, float | None]
+    dynamics: str = Field(description="where the training dynamics are from")
+
+
+class SeriesAnswer(Answer):
+    """One task followed along a path."""
+
+    task: str
+    labels: list[str]
+    summary: list[str] = Field(description="what was found, in sentences; the verdict first")
+    points: list[PathPointAnswer]
+    barrier: float | None = Field(description="highest rise of the loss above the chord")
+    barrier_interval: tuple[float | None, float | None]
+    barrier_at: float = Field(description="t of the highest rise")
+    verdict: str = Field(description="connected, not connected, or cannot tell")
+    threshold: float | None = Field(description="the rise up to which models count as connected")
+    threshold_rule: str
+    metric_drop: MetricDropAnswer | None
+    best: BestPointAnswer
+    forgotten: list[list[int]] = Field(
+        description="per point: training rows right at the point before and wrong here"
+    )
+    gained: list[list[int]] = Field(description="per point: the reverse of forgotten")
+    knowledge: KnowledgeTablesAnswer
+    forgetting: ForgettingAnswer | None = Field(
+        description="null unless an end was fine-tuned with its dynamics recorded"
+    )
+    chance_loss: float | None = Field(description="loss of answering by the labels' shares")
+    chance_ends: list[str] = Field(description="ends that are no better than that")
+    rows: int = Field(description="held-out rows scored")
+    train_rows: int
+
+
+class BendsAnswer(Answer):
+    """How the bends of a curve were trained."""
+
+    chosen_step: int = Field(description="0 where the initial bends were best")
+    validation: list[tuple[int, float | None]] = Field(description="step and loss: what chose")
+    losses: list[float | None] = Field(description="of the training batches")
+    folders: list[str] = Field(description="the bends as models, to be used again with --bend")
+    arguments: dict[str, object]
+
+
+class PathAnswer(SeriesAnswer):
+    """`weightscape path A B --task T --json`; the first task's series stands at the top."""
+
+    a: str
+    b: str
+    curve: str = Field(description="line, bezier or chain")
+    bends: int
+    head: str = Field(description="own, probe, or the model whose head was used everywhere")
+    space: str = Field(description="factor or product: what was interpolated of adapters")
+    distance: float = Field(description="L2 between the ends")
+    distance_per_parameter: float = Field(description="L2 over the root of the parameters")
+    cosine: float | None = Field(description="of the ends' weights")
+    delta_cosine: float | None = Field(description="of what the ends learned beyond `base`")
+    base: str | None
+    parameters: int
+    moving_parameters: int = Field(description="those that are not the same in both ends")
+    length: float = Field(description="of the path (L2)")
+    also: list[SeriesAnswer] = Field(description="the other tasks, one series each")
+    training: BendsAnswer | None
+    seconds: float
+    folder: str | None = Field(description="where path.json, the cache and the bends lie")
+
+
+class PlaneAnswer(Answer):
+    """`weightscape plane A B C --task T --json`; grids are rows of y by columns of x."""
+
+    models: list[str]
+    task: str
+    head: str
+    space: str
+    summary: list[str] = Field(description="what was found, in sentences")
+    x: list[float] = Field(description="grid along the line from the first to the second (L2)")
+    y: list[float] = Field(description="grid beside that line, towards the third (L2)")
+    positions: list[tuple[float, float]] = Field(description="x, y of the three models")
+    losses: list[list[float | None]] = Field(description="on held-out rows")
+    train_losses: list[list[float | None]]
+    metrics: dict[str, list[list[float | None]]]
+    train_metrics: dict[str, list[list[float | None]]]
+    ends_loss: list[float | None] = Field(description="of the three models on the same rows")
+    ends_metrics: dict[str, list[float | None]]
+    chance_loss: float | None
+    rows: int
+    train_rows: int
+    seconds: float
+    folder: str | None

@@ -11,9 +11,10 @@ from weightscape.cli.raising import raise_file_limit
 from weightscape.errors import BadInput, NotFound
 from weightscape.io import discover
 from weightscape.progress import Progress
+from weightscape.report.canvas import check_picture
 from weightscape.report.collect import collect
 from weightscape.report.page import write_page
-from weightscape.report.plots import check_picture, plot_overview
+from weightscape.report.plots import plot_overview
 
 
 def chart_into(

@@ -1,24 +1,16 @@
-"""Static pictures of forest and map, as PNG or SVG by the name they are given.
+"""Static pictures of forest and map, as PNG or SVG by the name they are given."""
 
-Figures are built without pyplot: no window, no global state, no settings left changed.
-"""
-
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from weightscape.errors import BadInput
+from weightscape.report.canvas import new_figure, save_picture
 from weightscape.report.data import PageData
 from weightscape.report.forest_picture import draw_forest
 from weightscape.report.kinship import trace_kinship
 from weightscape.report.map_picture import draw_map
-from weightscape.report.scenery import INK, PANEL, SOFT_INK
+from weightscape.report.scenery import INK, SOFT_INK
 from weightscape.report.words import summary
 
-FORMATS = (".png", ".svg", ".pdf")
 ROW = 0.21  # inches a model in the forest
 MOST_ROWS = 400
 OVERVIEW_ROWS = 34
@@ -28,16 +20,16 @@ def plot_forest(data: PageData, path: str | Path) -> Path:
     """Draw who was fine-tuned from whom; the path's extension says PNG, SVG or PDF."""
     kinship = trace_kinship(data)
     rows = kinship.outline(MOST_ROWS)[:MOST_ROWS]
-    figure = _figure(7.2, max(1.6, len(rows) * ROW + 0.5))
+    figure = new_figure(7.2, max(1.6, len(rows) * ROW + 0.5))
     draw_forest(figure.add_axes((0.01, 0.01, 0.98, 0.98)), data, kinship, rows)
-    return _save(figure, path)
+    return save_picture(figure, path)
 
 
 def plot_map(data: PageData, path: str | Path) -> Path:
     """Draw the map of regions; the path's extension says PNG, SVG or PDF."""
-    figure = _figure(7.2, 6.4)
+    figure = new_figure(7.2, 6.4)
     draw_map(figure.add_axes((0.01, 0.01, 0.98, 0.98)), data, trace_kinship(data))
-    return _save(figure, path)
+    return save_picture(figure, path)
 
 
 def plot_overview(data: PageData, path: str | Path) -> Path:
@@ -45,39 +37,14 @@ def plot_overview(data: PageData, path: str | Path) -> Path:
     kinship = trace_kinship(data)
     rows = kinship.outline(OVERVIEW_ROWS)[:OVERVIEW_ROWS]
     height = max(5.6, len(rows) * ROW + 1.1)
-    figure = _figure(10.4, height)
+    figure = new_figure(10.4, height)
     top = 1 - 0.8 / height
     figure.text(0.025, 1 - 0.34 / height, data.title, size=15, weight="bold", color=INK)
     figure.text(0.025, 1 - 0.62 / height, summary(data, kinship), size=10.5, color=SOFT_INK)
     draw_forest(figure.add_axes((0.02, 0.015, 0.46, top - 0.02)), data, kinship, rows)
     side = min(top - 0.02, 5.3 / height)
     draw_map(figure.add_axes((0.5, top - side, 0.49, side)), data, kinship)
-    return _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), facecolor=PANEL, dpi=150)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def check_picture(path: Path) -> None:
-    """Refuse a name whose ending is of no kind of picture that can be drawn; raises BadInput."""
-    if path.suffix.lower() not in FORMATS:
-        raise BadInput(f"a picture's name must end in {', '.join(FORMATS)}; got {path.name!r}")
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    target = Path(path)
-    check_picture(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # no date inside: the same atlas gives the same file
-    undated = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with warnings.catch_warnings():
-        # names may have characters that no font here has; a box stands for each
-        warnings.filterwarnings("ignore", message=r"Glyph \d+")
-        figure.savefig(target, facecolor=PANEL, metadata=undated[target.suffix.lower()])
-    return target
+    return save_picture(figure, path)
 
 
 PLOTS: dict[str, Callable[[PageData, str | Path], Path]] = {

@@ -1,0 +1,144 @@
+"""What was found along a path, in sentences that terminal, page and pictures share."""
+
+import numpy as np
+
+from weightscape.paths.records import (
+    Barrier,
+    BestPoint,
+    Forgetting,
+    Interval,
+    PathResult,
+    PlaneResult,
+    Series,
+)
+
+
+def number(value: float) -> str:
+    """Write a loss or a share with three decimals, or the first digit that is not nought.
+
+    >>> number(0.0344), number(0.0), number(0.00021), number(-1.5)
+    ('0.034', '0.000', '0.0002', '-1.500')
+    """
+    if np.isnan(value):
+        return "unknown"
+    small = value != 0 and abs(value) < 0.0005
+    return f"{value:.1g}" if small else f"{value:.3f}"
+
+
+def between(interval: Interval) -> str:
+    """Write an interval."""
+    return f"{number(interval[0])} to {number(interval[1])}"
+
+
+def verdict_words(series: Series) -> str:
+    """Say in one sentence whether the ends are connected on this task, and by which numbers."""
+    barrier = series.barrier
+    if barrier.verdict == "cannot tell" and series.chance_ends:
+        return (
+            f"cannot tell: {' and '.join(series.chance_ends)} "
+            f"{'is' if len(series.chance_ends) == 1 else 'are'} no better than chance"
+        )
+    height = f"barrier {number(barrier.height)} ({between(barrier.interval)})"
+    if barrier.verdict == "cannot tell":
+        return f"cannot tell: {height} is not clear of the threshold {number(barrier.threshold)}"
+    side = "below" if barrier.verdict == "connected" else "above"
+    return f"{barrier.verdict}: {height} is {side} the threshold {number(barrier.threshold)}"
+
+
+def advice(barrier: Barrier) -> str | None:
+    """Say what would settle a verdict that is open."""
+    if barrier.verdict != "cannot tell":
+        return None
+    return "score more rows (--rows all) to narrow the interval"
+
+
+def best_words(best: BestPoint) -> str:
+    """Say where on the path the best model lies, and whether it beats both ends."""
+    if best.t in (0.0, 1.0):
+        return f"best point: the {'first' if best.t == 0 else 'second'} end itself"
+    where = f"best point: t = {best.t:.2f} (chosen on {best.chosen_on} rows)"
+    gain = (
+        f"{number(abs(best.gain))} {'less' if best.gain >= 0 else 'more'} loss than the better end"
+    )
+    spread = f"({between(best.gain_interval)})"
+    ending = "beats both ends beyond noise" if best.beats_both else "not beyond noise"
+    return f"{where}, {gain} {spread}: {ending}"
+
+
+def knowledge_words(series: Series) -> str:
+    """Say how many training rows are forgotten and gained along the path."""
+    table = series.train
+    forgotten = {row for rows in table.forgotten for row in rows}
+    gained = {row for rows in table.gained for row in rows}
+    if not np.isfinite(table.correct).any():
+        return "answers of this task are not right or wrong row by row"
+    always = int((table.correct == 1).all(axis=0).sum())
+    return (
+        f"of {len(table.rows)} training rows, {len(forgotten)} are forgotten and {len(gained)} "
+        f"gained somewhere on the way; {always} are known all along"
+    )
+
+
+def forgetting_words(found: Forgetting) -> str:
+    """Say whether it is the hard examples that are forgotten first."""
+    if np.isnan(found.auc):
+        return "too few rows are forgotten to say whether the hard ones go first"
+    return (
+        f"AUC {number(found.auc)} ({between(found.auc_interval)}) of early forgetting by low "
+        "confidence in training (0.5 is chance)"
+    )
+
+
+def head_words(result: PathResult) -> str:
+    """Say what was done with the heads."""
+    if result.head == "own":
+        return "heads: interpolated with the rest"
+    if result.head == "probe":
+        return "heads: a linear probe refitted at every point on training rows"
+    return f"heads: that of {result.head} at every point"
+
+
+def curve_words(result: PathResult) -> str:
+    """Name the curve.
+
+    A chain of one bend is two straight pieces.
+    """
+    bends = f"{result.bends} bend" + ("" if result.bends == 1 else "s")
+    named = {"line": "straight line", "bezier": f"Bezier curve with {bends}"}
+    return named.get(result.curve, f"chain with {bends}")
+
+
+def series_words(series: Series, result: PathResult) -> list[str]:
+    """Say all that was found on one task, the verdict first."""
+    said = [verdict_words(series), advice(series.barrier)]
+    if series.chance_ends and series.barrier.verdict != "cannot tell":
+        said.append(f"no better than chance: {' and '.join(series.chance_ends)}")
+    drop = series.metric_drop
+    if drop is not None and drop.height > 0:
+        said.append(
+            f"{drop.metric.replace('_', ' ')} falls {number(drop.height)} "
+            f"({between(drop.interval)}) below the worse end at t = {drop.at:.2f}"
+        )
+    said += [best_words(series.best), knowledge_words(series)]
+    if series.forgetting is not None:
+        said.append(forgetting_words(series.forgetting))
+    said.append(head_words(result))
+    return [it for it in said if it]
+
+
+def plane_words(result: PlaneResult) -> list[str]:
+    """Say where the plane is lowest and highest, and how that compares with the three models."""
+    if not np.isfinite(result.losses).any():
+        return ["no point of the grid has a finite loss"]
+    row, column = np.unravel_index(np.nanargmin(result.losses), result.losses.shape)
+    low, high = float(result.losses[row, column]), float(np.nanmax(result.losses))
+    best = min(result.ends_loss)
+    ends = "; ".join(
+        f"{name} {number(loss)}" for name, loss in zip(result.names, result.ends_loss, strict=True)
+    )
+    side = "below" if low < best else "not below"
+    return [
+        f"losses on {result.loss_rows} held-out rows: {ends}",
+        f"lowest point of the grid: {number(low)} at ({result.x[column]:.3g}, "
+        f"{result.y[row]:.3g}), {side} the best model; highest: {number(high)}",
+    ]
