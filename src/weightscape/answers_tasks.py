@@ -19,3 +19,24 @@ class FineTuneAnswer(Answer):
         description="whose weights these are, where a validation loss chose; else null"
     )
     stopped_after: int | None = Field(description="steps done then; null without validation")
+
+
+class ScoredModelAnswer(Answer):
+    """A model's scores on a task."""
+
+    model: str = Field(description="as given")
+    rows: int = Field(description="rows it was scored on")
+    loss: float = Field(description="mean over the rows: nats, or squared for numbers")
+    metrics: dict[str, float | None] = Field(description="by name; null where undefined")
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="95 % bootstrap intervals over the rows, of loss and metrics"
+    )
+
+
+class EvaluateAnswer(Answer):
+    """`weightscape evaluate MODEL... --task T --json`."""
+
+    task: str
+    split: str
+    head: str = Field(description="own, or probe: a linear head fitted on training rows")
+    models: list[ScoredModelAnswer] = Field(description="in the order given")

@@ -29,6 +29,7 @@ VERBS = (
     "show",
     "remove",
     "fine-tune",
+    "evaluate",
 )
 
 INTERRUPTED = 130

@@ -58,6 +58,11 @@ def told_labels(config: Mapping[str, Any] | Any) -> tuple[str, ...] | None:
     return tuple(numbered[i] for i in range(len(numbered)))
 
 
+def suits(told: tuple[str, ...] | None, task: Task) -> bool:
+    """Tell whether a head that was made for these labels answers a task."""
+    return told is not None and (len(told) == 1 if task.is_regression else told == task.labels)
+
+
 def draw_head(module: nn.Module, prefixes: Sequence[str], seed: int) -> None:
     """Draw a head anew from `seed` alone, as transformers would: normal weights, zero biases."""
     generator = torch.Generator().manual_seed(seed)

@@ -45,12 +45,14 @@ class Processor(Protocol):
 class LiveModel:
     """A module that can be run, its processor, and what its head was made for.
 
-    labels: the labels that its stored head was made for; None where it has no such head (a bare
-    backbone, a language model, a head just drawn, or a plain module whose maker did not say).
+    labels: the labels that its stored head was made for, () for a head that predicts a number; None
+    where it has no such head (a bare backbone, a language model, a head just drawn, or a plain
+    module whose maker did not say).
     head: name prefixes of the module's tensors that lie outside its backbone.
     adapted: the tensors that an adapter added or trained, where the model is a base that carries
     an adapter; None for a whole model.
     folder: where it came from, if it came from a folder.
+    drawn: whether its head was just drawn by chance, because it had none for the task.
     """
 
     name: str
@@ -61,6 +63,7 @@ class LiveModel:
     adapted: frozenset[str] | None = None
     folder: Path | None = None
     tokenizer: Any = None
+    drawn: bool = False
 
     @property
     def device(self) -> torch.device:

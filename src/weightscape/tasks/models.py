@@ -20,7 +20,7 @@ from weightscape.errors import (
 from weightscape.io import open_checkpoint
 from weightscape.tasks import adapters
 from weightscape.tasks.bases import find_base, is_adapter, looks_like_path
-from weightscape.tasks.heads import draw_head, head_prefixes, told_labels, within
+from weightscape.tasks.heads import draw_head, head_prefixes, suits, told_labels, within
 from weightscape.tasks.live import LiveModel, Processor
 from weightscape.tasks.plain_modules import Factory, load_plain_module
 from weightscape.tasks.processors import (
@@ -144,6 +144,7 @@ def _load_adapted(folder: Path, task: Task, **how: Any) -> LiveModel:
         name=folder.name,
         module=module,
         labels=_labels_beside(folder) if holds_head else model.labels,
+        drawn=model.drawn and not holds_head,
         head=head,
         adapted=added,
         folder=folder,
@@ -179,14 +180,17 @@ def _load_whole(source: str | Path, task: Task, seed: int, trust: bool) -> LiveM
         module, info = _module(transformers, where, task, processor, settings)
     head = head_prefixes(module, task)
     drawn = _check_loaded(where, info, head)
-    if task.kind in ("classification", "pair") and (drawn or told != task.labels):
-        draw_head(module, head, seed)
-        told = None
-    if task.kind in ("seq2seq", "causal"):
-        told = None
+    labels = None
+    if task.kind in ("classification", "pair"):
+        drawn = drawn or not suits(told, task)
+        labels = None if drawn else task.labels
+        if drawn:
+            draw_head(module, head, seed)
     _check_fit(where, module, task, processor)
     name = local.name if local is not None else where
-    return LiveModel(name, module, processor, told, head, folder=local, tokenizer=tokenizer)
+    return LiveModel(
+        name, module, processor, labels, head, folder=local, tokenizer=tokenizer, drawn=drawn
+    )
 
 
 def _module(

@@ -12,7 +12,7 @@ from weightscape.errors import BadInput, MismatchedModels
 from weightscape.geometry.align import strip_wrappers
 from weightscape.io import Checkpoint, open_checkpoint
 from weightscape.tasks.callables import import_callable
-from weightscape.tasks.heads import draw_head, head_prefixes, told_labels
+from weightscape.tasks.heads import draw_head, head_prefixes, suits, told_labels
 from weightscape.tasks.live import LiveModel, Processor
 from weightscape.tasks.processors import ArrayProcessor, RecordProcessor
 from weightscape.tasks.task import Task
@@ -41,11 +41,12 @@ def load_plain_module(
         told = told_labels(opened.config)
         head = head_prefixes(module, task)
         anew = _fill(module, opened, head, source)
-    if head and (anew or (task.labels and told is not None and told != task.labels)):
+    drawn = bool(head) and (anew or (told is not None and not suits(told, task)))
+    if drawn:
         draw_head(module, head, init_seed)
-        told = None
+    labels = task.labels if suits(told, task) and not drawn else None
     folder = source if source.is_dir() else source.parent
-    return LiveModel(source.name, module, processor, told, head, folder=folder)
+    return LiveModel(source.name, module, processor, labels, head, folder=folder, drawn=drawn)
 
 
 def _made(factory: Factory, task: Task, seed: int) -> tuple[nn.Module, Processor]:
