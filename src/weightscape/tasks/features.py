@@ -42,7 +42,7 @@ def features(
     """
     batches = prepare(model, task, split, limit=limit, batch=batch)
     total = sum(map(len, batches))
-    seek = _seeker(model, pooling)
+    seek = feature_reader(model, pooling)
     parts: list[Tensor] = []
     with (
         evaluating(model.module),
@@ -60,7 +60,8 @@ def features(
     return out.clone()  # an ordinary tensor: autograd refuses those of inference mode
 
 
-def _seeker(model: LiveModel, pooling: str) -> Callable[[Batch], Tensor]:
+def feature_reader(model: LiveModel, pooling: str = "auto") -> Callable[[Batch], Tensor]:
+    """Make the function that gives a batch's features [b, d], through which gradients flow."""
     base = _transformer(model.module)
     if pooling == "auto":
         pooling = "head" if base is None else _usual(base)
