@@ -50,7 +50,7 @@ def add_factors(
         lora_alpha=2 * rank,
         lora_dropout=0.0,
         target_modules=_targets(model, places),
-        modules_to_save=None if task_type else [prefix.rstrip(".") for prefix in head] or None,
+        modules_to_save=None if task_type else _kept_whole(head),
     )
     return _wrap(model, config, seed)
 
@@ -139,6 +139,16 @@ def _targets(model: nn.Module, places: Sequence[str]) -> list[str] | None:
         )
         raise BadInput(f"no matrices of {type(model).__name__} {where}; name some by `places`")
     return found
+
+
+def _kept_whole(head: Sequence[str]) -> list[str] | None:
+    """Name a head's modules as peft wants them, which trains and stores them whole."""
+    names = [prefix.rstrip(".") for prefix in head]
+    for name in names:
+        # peft takes every module whose name ends so, its own ones included
+        if any(own.endswith(name) for own in ("lora_dropout", "lora_A", "lora_B", "default")):
+            raise BadInput(f"peft takes the head {name!r} for a part of its own; rename it")
+    return names or None
 
 
 def _is_matrix(module: nn.Module) -> bool:

@@ -46,5 +46,5 @@ def mark_of(start: str | Path | LiveModel) -> str:
     digest = blake2b(digest_size=16)
     for name, tensor in start.module.state_dict().items():
         digest.update(f"{name}|{list(tensor.shape)}|{tensor.dtype}|".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return f"live:{digest.hexdigest()}"

@@ -37,11 +37,12 @@ def check_plan(plan):
     for planned in plan:
         assert all(names.index(parent) < names.index(planned.name) for parent in planned.parents)
         assert (planned.kind is None) == (not planned.parents)
+    trainings = [planned.training for planned in plan if planned.training]
+    head = "head_seed" if hasattr(trainings[0], "head_seed") else "init_seed"
     seeds = [
-        getattr(planned.training, f"{part}_seed")
-        for planned in plan
-        if planned.training
-        for part in ("head", "data", "dropout")
+        getattr(training, part)
+        for training in trainings
+        for part in (head, "data_seed", "dropout_seed")
     ]
     assert len(set(seeds)) == len(seeds)
 
