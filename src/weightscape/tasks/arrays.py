@@ -1,5 +1,6 @@
 """Tasks of arrays, tensors or images in memory, for plain modules and vision models."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,5 +65,10 @@ def _examples(
         numbers: list[Any] = plain[:, 0].astype(np.int64).tolist()
     else:
         numbers = plain[:, 0].astype(np.float64).tolist()
+        infinite = [row for row, number in enumerate(numbers) if not math.isfinite(number)]
+        if infinite:
+            raise BadInput(
+                f"{where}, row {infinite[0]}: target {numbers[infinite[0]]} is no finite number"
+            )
     pairs = zip(inputs, numbers, strict=True)
     return tuple(Example(one, target, row) for row, (one, target) in enumerate(pairs))

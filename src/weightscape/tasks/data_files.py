@@ -50,7 +50,8 @@ def check_file(file: Path) -> None:
             return
         there = file.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or has a NUL in it
-        raise BadInput(f"{str(file)[:200]!r} cannot be a file: {error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise BadInput(f"{str(file)[:200]!r} cannot be a file: {said}") from None
     if there:
         raise BadInput(f"{file}: is a folder or no regular file; give a file of rows")
     raise NotFound(f"{file}: no such file")

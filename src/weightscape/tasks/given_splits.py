@@ -8,7 +8,7 @@ from weightscape.tasks.labels import is_missing, listed
 from weightscape.tasks.records import Records
 from weightscape.tasks.sameness import exact_key
 from weightscape.tasks.splits import shuffled, split_examples
-from weightscape.tasks.task import Example
+from weightscape.tasks.task import Example, Split
 from weightscape.tasks.task_schema import SplitTable
 
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ def complete(
     wanted = how.shares.get("validation", 0)
     if "validation" not in given and "train" in given and wanted:
         share = wanted / (wanted + how.shares.get("train", 0))
-        shares = {"validation": share, "train": 1 - share}
+        shares: dict[Split, float] = {"validation": share, "train": 1 - share}
         splits |= split_examples(given["train"], seed=how.seed, shares=shares, stratum=strata)
     return {split: shuffled(rows, seed=how.seed) for split, rows in splits.items()}
 

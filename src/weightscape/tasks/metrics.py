@@ -99,7 +99,7 @@ def check_metrics(
                 f"but its package gives a {type(metric).__name__}"
             )
         if answers and answers not in metric.suits:
-            fit = [name for name in METRICS if answers in METRICS[name].suits]
+            fit = [name for name in METRICS if answers in getattr(METRICS[name], "suits", ())]
             raise BadInput(
                 f"metric {name!r} scores {' and '.join(metric.suits)}, but a "
                 f"{'regression' if regression else kind} task answers with {answers}; "
@@ -201,7 +201,7 @@ def exact_match(answers: Answers) -> float:
 def rouge_l(answers: Answers) -> float:
     """Average the F-measure of the longest common subsequence of words (ROUGE-L, no stemming)."""
     try:
-        from rouge_score.rouge_scorer import RougeScorer
+        from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
     except ImportError:
         raise MissingExtra("tasks", "the package rouge-score") from None
     scorer = RougeScorer(["rougeL"], use_stemmer=False)

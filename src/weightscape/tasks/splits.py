@@ -7,9 +7,9 @@ from typing import Any
 
 from weightscape.errors import BadInput
 from weightscape.tasks.sameness import exact_key, loose_key
-from weightscape.tasks.task import SPLITS, Example
+from weightscape.tasks.task import SPLITS, Example, Split
 
-SHARES: Mapping[str, float] = {"test": 0.2, "validation": 0.1, "train": 0.7}
+SHARES: Mapping[Split, float] = {"test": 0.2, "validation": 0.1, "train": 0.7}
 
 
 def by_label(example: Example) -> Hashable:
@@ -27,7 +27,7 @@ def split_examples(
     examples: Sequence[Example],
     *,
     seed: int = 0,
-    shares: Mapping[str, float] = SHARES,
+    shares: Mapping[Split, float] = SHARES,
     stratum: Callable[[Example], Hashable] | None = by_label,
 ) -> dict[str, list[Example]]:
     """Split examples, the same way whatever their order; each split comes shuffled.
@@ -58,17 +58,18 @@ def shuffled(examples: Sequence[Example], *, seed: int = 0) -> list[Example]:
     return sorted(examples, key=lambda e: (_position(e.inputs, seed), exact_key(e.inputs), e.row))
 
 
-def check_shares(shares: Mapping[str, float]) -> None:
+def check_shares(shares: Mapping[Split, float]) -> None:
     """Refuse shares that do not add up, or of splits that there are not."""
     strangers = set(shares) - set(SPLITS)
     if strangers:
         raise BadInput(f"there is no split {min(strangers)!r}; the splits are {', '.join(SPLITS)}")
-    if not shares or abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+    whole = abs(sum(shares.values()) - 1) <= 1e-9  # false for NaN
+    if not whole or min(shares.values()) < 0:
         raise BadInput(f"the shares of the splits must add up to 1; got {dict(shares)}")
 
 
 def _sides_by_stratum(
-    at: Sequence[Example], stratum: Callable[[Example], Hashable], shares: Mapping[str, float]
+    at: Sequence[Example], stratum: Callable[[Example], Hashable], shares: Mapping[Split, float]
 ) -> dict[str, str]:
     """Give each group of near copies the side at which its middle stands in its stratum."""
     groups: dict[str, list[Example]] = defaultdict(list)
@@ -93,7 +94,7 @@ def _position(inputs: Any, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _side(position: float, shares: Mapping[str, float]) -> str:
+def _side(position: float, shares: Mapping[Split, float]) -> str:
     end = 0.0
     for name, share in shares.items():
         end += share

