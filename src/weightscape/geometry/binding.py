@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from weightscape.errors import BadInput, MismatchedModels
-from weightscape.geometry.held import Held, same_bits
+from weightscape.geometry.held import Held, same_bits, version
 
 
 @dataclass(slots=True)
@@ -30,13 +30,13 @@ class Binding:
 
     def constants_stand(self) -> bool:
         """Tell whether nobody has written into the constants since this binding did."""
-        return [tensor._version for _, tensor in self.constants] == self.versions
+        return [version(tensor) for _, tensor in self.constants] == self.versions
 
     def write_constants(self, held: Held) -> None:
         """Copy the tensors that do not move."""
         for name, target in self.constants:
             target.copy_(held.constants[name])
-        self.versions = [target._version for _, target in self.constants]
+        self.versions = [version(target) for _, target in self.constants]
 
 
 def bind(held: Held, module: nn.Module) -> Binding:
@@ -66,7 +66,7 @@ def bind(held: Held, module: nn.Module) -> Binding:
         (constants if name in held.constants else moving).append((name, target.detach()))
     addresses = [tensor.data_ptr() for tensor in theirs.values()]
     # versions that no tensor has: the constants are still to be written
-    return Binding(moving, constants, addresses, [-1] * len(constants))
+    return Binding(moving, constants, addresses, [-2] * len(constants))
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -73,6 +73,17 @@ def _add_up(total: Tensor, terms: Sequence[Term], cast: Tensor) -> None:
         first = False
 
 
+def largest(tensor: Tensor) -> float:
+    """Find the largest magnitude in a tensor of one dimension; 0 for an empty one."""
+    pieces = torch.split(tensor, PIECE) if tensor.numel() else ()
+    # float8 has neither absolute values nor maxima
+    return max((float(it.to(_wide(it)).abs().max()) for it in pieces), default=0.0)
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    return tensor.dtype if tensor.dtype.itemsize >= 4 else torch.float32
+
+
 def rounding_bound(magnitude: float, result: float, terms: int, dtype: torch.dtype) -> float:
     """Bound how far the fast sum can lie from the exact one, for any element of a tensor.
 

@@ -10,6 +10,9 @@ from weightscape.errors import MismatchedModels
 
 _SAME_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+_Taken = dict[tuple[object, ...], tuple[Tensor, Tensor]]
+"""What was given of one model, by address, and what is held of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -30,7 +33,8 @@ class Held:
 
 def hold(origin: Mapping[str, Tensor], device: torch.device | None) -> Held:
     """Hold one model, of which nothing moves yet."""
-    tensors = {name: _kept(origin[name], device) for name in origin}
+    taken: _Taken = {}
+    tensors = {name: _kept(origin[name], device, taken) for name in origin}
     held = Held(tuple(tensors), tensors, ({},), (True,), {})
     return replace(held, tied=_tied(held))
 
@@ -43,6 +47,7 @@ def with_model(held: Held, model: Mapping[str, Tensor], device: torch.device | N
     which = f"model {len(held.terms)}"
     _refuse_unknown(held, model, which)
     term: dict[str, Tensor] = {}
+    taken: _Taken = {}
     for name in held.names:
         tensor = model.get(name)
         if tensor is None:
@@ -54,7 +59,7 @@ def with_model(held: Held, model: Mapping[str, Tensor], device: torch.device | N
         if not origin.is_floating_point():
             continue
         if name not in held.constants or not same_bits(origin, tensor):
-            term[name] = _kept(tensor, device)
+            term[name] = _kept(tensor, device, taken)
     return _extended(held, term, whole=True)
 
 
@@ -66,6 +71,7 @@ def with_delta(held: Held, delta: Mapping[str, Tensor], device: torch.device | N
     which = f"direction {len(held.terms)}"
     _refuse_unknown(held, delta, which)
     term: dict[str, Tensor] = {}
+    taken: _Taken = {}
     for name in delta:
         origin, tensor = _origin(held, name), delta[name]
         _check_shape(name, origin, tensor, which)
@@ -76,7 +82,7 @@ def with_delta(held: Held, delta: Mapping[str, Tensor], device: torch.device | N
                 f"tensor {name!r}: {which} of the span would add {tensor.dtype} to {origin.dtype}; "
                 "only floating tensors move"
             )
-        term[name] = _kept(tensor, device)
+        term[name] = _kept(tensor, device, taken)
     return _extended(held, term, whole=False)
 
 
@@ -110,9 +116,18 @@ def _check_shape(name: str, origin: Tensor, tensor: Tensor, which: str) -> None:
         )
 
 
-def _kept(tensor: Tensor, device: torch.device | None) -> Tensor:
-    # on the same device and row-major already, this is the given tensor's own storage
-    return tensor.detach().to(device=device or tensor.device).contiguous()
+def _kept(tensor: Tensor, device: torch.device | None, taken: _Taken) -> Tensor:
+    """Hold a tensor row-major on a device; where it is so already, its own storage."""
+    place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+    kept = tensor.detach().to(device=device or tensor.device).contiguous()
+    # tied tensors stay tied where they had to be copied; an empty one has no address of its own.
+    # The given tensor is kept beside its copy: freed, its address could be another's
+    return taken.setdefault(place, (tensor, kept))[1] if tensor.numel() else kept
+
+
+def version(tensor: Tensor) -> int:
+    """Tell how often a tensor was changed in place; -1 for one that does not count."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:

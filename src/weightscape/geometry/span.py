@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from weightscape.errors import BadInput, MismatchedModels
 from weightscape.geometry.binding import Binding, bind
-from weightscape.geometry.combination import Term, combine, rounding_bound
+from weightscape.geometry.combination import Term, combine, largest, rounding_bound
 from weightscape.geometry.export import export
-from weightscape.geometry.held import Held, hold, with_delta, with_model
+from weightscape.geometry.held import Held, hold, version, with_delta, with_model
 from weightscape.geometry.term_products import squared_norm, term_products
 
 Point = Sequence[SupportsFloat] | Sequence[Sequence[SupportsFloat]] | np.ndarray | Tensor
@@ -33,7 +33,8 @@ class Span:
     they are given, without a copy where they are row-major on `device` already: clone what you go
     on changing. They may be views of mapped files (`mapped_tensors`).
 
-    layers: name to group number; every group then has its own coefficients (see `by_layer`).
+    layers: name to group number, for all tensors that move or may come to move when the span is
+    extended; every group then has its own coefficients (see `by_layer`).
     device: where the tensors are held; best where the modules are that are written to.
 
     size: number of coefficients. groups: number of groups, 1 without layers. names: the tensors
@@ -104,6 +105,8 @@ class Span:
             for name in self.names:
                 if name not in layers:
                     raise BadInput(f"layers: give tensor {name!r} a group, for it moves")
+            if min(layers.values(), default=0) < 0:
+                raise BadInput("layers: groups are numbered from 0")
             self.groups = 1 + max(layers.values(), default=0)
         self._group = {name: self._layers[name] if self._layers else 0 for name in self.names}
         # each tensor as one dimension beside its term's number: made once, for views take time
@@ -112,8 +115,7 @@ class Span:
             for name in self.names
         }
         self._bindings: WeakKeyDictionary[nn.Module, Binding] = WeakKeyDictionary()
-        self._products: np.ndarray | None = None
-        self._lent = False
+        self._products: tuple[list[int], np.ndarray] | None = None
 
     def extended(
         self,
@@ -158,12 +160,11 @@ class Span:
     def held(self, number: int) -> Mapping[str, Tensor]:
         """Lend the moving tensors of a term: 0 the origin, i that of coefficient i - 1.
 
-        Writing into them moves the span: so a control point is trained. Models that are alike in
-        a tensor may share it.
+        Writing into them in place moves the span: so a control point is trained. Models that are
+        alike in a tensor may share it. Their ``.data`` is no way in: distances would not notice.
         """
         if not 0 <= number <= self.size:
             raise BadInput(f"the span has terms 0 to {self.size}, not {number}")
-        self._lent, self._products = True, None
         return dict(self._held.terms[number])
 
     @torch.no_grad()
@@ -228,16 +229,17 @@ class Span:
         )
 
     def error_bound(self, point: Point, dtype: torch.dtype | None = None) -> dict[str, float]:
-        """Bound the distance of `write` from `tensors` for each element of each moving tensor.
+        """Bound how far each element that `write` writes lies from the exact sum, by tensor.
 
-        dtype: the module's; the origin's when not given. The formula is `rounding_bound`'s;
-        terms are read for their largest elements.
+        The same bound holds against the exact sum rounded to `dtype`, the module's (the origin's
+        when not given): against `tensors`, if the module has the origin's dtypes. Its formula is
+        `rounding_bound`'s, where no sum leaves the range of the dtype. Every call reads the terms.
         """
         weights = self._weights(point)
         bounds = {}
         for name in self.names:
             terms = [(tensor, weight) for tensor, weight in self._terms(name, weights) if weight]
-            size = fsum(abs(weight) * float(tensor.abs().max()) for tensor, weight in terms)
+            size = fsum(abs(weight) * largest(tensor) for tensor, weight in terms)
             kind = dtype or self._held.terms[0][name].dtype
             lone = len(terms) == 1 and terms[0][1] == 1.0 and terms[0][0].dtype == kind
             bounds[name] = 0.0 if lone else rounding_bound(size, size, len(terms), kind)
@@ -262,12 +264,11 @@ class Span:
         return _cosine(one, two, products)
 
     def _term_products(self) -> Float64[np.ndarray, "G K1 K1"]:
-        products = self._products
-        if products is None:
-            products = term_products(self._held, self._group, self.groups)
-            # whoever was lent a term may change it at any time
-            self._products = None if self._lent else products
-        return products
+        # a control point that is trained moves: its products are those of the tensors as they are
+        versions = [version(it) for term in self._held.terms for it in term.values()]
+        if self._products is None or self._products[0] != versions:
+            self._products = versions, term_products(self._held, self._group, self.groups)
+        return self._products[1]
 
     def _rows(self, point: Point) -> Float64[np.ndarray, "G K"]:
         """Read a point as one row of coefficients for each group."""
@@ -306,4 +307,4 @@ def _cosine(
         return float(np.einsum("gi,gij,gj->", p, products, q))
 
     squares = product(one, one) * product(two, two)
-    return product(one, two) / sqrt(squares) if squares > 0 else nan
+    return max(-1.0, min(1.0, product(one, two) / sqrt(squares))) if squares > 0 else nan

@@ -247,6 +247,17 @@ def test_a_span_grows_by_a_control_point_that_can_be_trained() -> None:
     assert torch.equal(line.held(0)["0.bias"], models[0]["0.bias"])
 
 
+def test_distances_follow_a_control_point_that_an_optimiser_moves() -> None:
+    line = Span.through([{"w": torch.zeros(4)}, {"w": torch.ones(4)}])
+    curve = line.extended(model=line.tensors((0.0,)))
+    assert curve.distance((0.0, 1.0), (0.0, 0.0)) == 0.0
+    parameter = nn.Parameter(curve.held(2)["w"])
+    parameter.grad = torch.full((4,), -1.0)
+    torch.optim.SGD([parameter], lr=0.5).step()
+    assert curve.distance((0.0, 1.0), (0.0, 0.0)) == pytest.approx(1.0)
+    assert torch.equal(curve.tensors((0.0, 1.0))["w"], torch.full((4,), 0.5))
+
+
 def test_a_new_model_can_move_what_stood_still() -> None:
     one, other, third = weights(0), weights(1), weights(2)
     other["2.bias"] = one["2.bias"].clone()
@@ -278,6 +289,15 @@ def test_models_that_do_not_correspond_are_refused_by_the_tensors_name() -> None
         Span.through([])
     with pytest.raises(BadInput, match="'0.weight' a group"):
         Span.through([good, weights(1)], layers={"0.bias": 0})
+    with pytest.raises(BadInput, match="from 0"):
+        Span.through([good, weights(1)], layers=dict.fromkeys(good, -1))
+    for call in (
+        lambda span: span.held(2),
+        lambda span: span.extended(),
+        lambda span: span.tensor("x", (0.5,)),
+    ):
+        with pytest.raises(BadInput):
+            call(Span.through([good, weights(1)]))
 
 
 def test_models_of_another_type_are_summed_into_the_origins() -> None:
@@ -296,3 +316,10 @@ def test_an_encoder_and_a_decoder_have_layers_of_their_own() -> None:
     ]
     assert list(by_layer(names).values()) == [0, 1, 3, 2, 4]
     assert by_layer(["a.weight"]) == {"a.weight": 0}
+
+
+def test_one_model_is_a_span_of_one_point() -> None:
+    model = weights(0)
+    span = Span.through([model])
+    assert span.size == 0 and span.names == () and bits(span.tensors(())) == bits(model)
+    assert span.distance((), ()) == 0.0

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from math import fsum
+from math import pi
 from pathlib import Path
 
 import pytest
@@ -65,9 +65,8 @@ def test_a_span_of_mapped_files_takes_no_memory_of_its_own(tmp_path: Path) -> No
     before = anonymous()
     span = Span.through([mapped_tensors(it) for it in opened])
     span.write((0.1, 0.2, 0.3, 0.4), module)
-    assert span.distance((0.0, 0, 0, 0), (1.0, 0, 0, 0)) > 0
-    # a few buffers; less than half of one of the five models
-    assert anonymous() - before < 8 << 20
+    # less than a quarter of one of the five models
+    assert anonymous() - before < 4 << 20
 
 
 def test_tied_names_of_a_file_are_in_the_span_and_stay_tied(tmp_path: Path) -> None:
@@ -92,7 +91,7 @@ def test_tied_names_of_a_file_are_in_the_span_and_stay_tied(tmp_path: Path) -> N
 def test_a_point_is_exported_exactly_with_its_config_and_files(tmp_path: Path) -> None:
     whole = models(3)
     span = Span.through(whole)
-    point = (0.3, 0.45)
+    point = (0.1 * pi, 0.15 * pi)
     folder = span.export(
         point,
         tmp_path / "out",
@@ -103,7 +102,7 @@ def test_a_point_is_exported_exactly_with_its_config_and_files(tmp_path: Path) -
     assert json.loads((folder / "config.json").read_text()) == {"model_type": "toy"}
     assert (folder / "vocab.txt").read_bytes() == b"a\n"
     read = load_file(folder / "model.safetensors")
-    shares = [fsum([1, -0.3, -0.45]), 0.3, 0.45]  # float32 numbers often sum to near ties
+    shares = [1 - 0.25 * pi, 0.1 * pi, 0.15 * pi]
     expected = sum(a * it["weight"].double() for a, it in zip(shares, whole, strict=True)).float()
     assert torch.equal(read["weight"], expected)
     assert read["bias"].dtype == torch.bfloat16

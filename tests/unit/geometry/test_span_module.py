@@ -41,6 +41,14 @@ def test_shared_tensors_are_written_once_and_stay_shared() -> None:
         assert made["head.weight"].data_ptr() == made["table.weight"].data_ptr()
 
 
+def test_tied_tensors_that_must_be_copied_stay_tied() -> None:
+    turned = [torch.randn(3, 4).T, torch.randn(3, 4).T]  # not row-major, so a span copies them
+    span = Span.through([{"a": it, "b": it} for it in turned])
+    assert span.held(1)["a"] is span.held(1)["b"]
+    made = span.tensors((0.5,))
+    assert made["a"] is made["b"]
+
+
 def test_equal_copies_under_the_names_of_a_shared_tensor_are_taken() -> None:
     models = [{**it, "head.weight": it["table.weight"].clone()} for it in states()]
     module = Tied()
