@@ -12,13 +12,17 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, result: dict[str, Any]) -> Path:
-    """Write a result to bench/results/NAME.json, with the command and the machine."""
+def keep(name: str, result: dict[str, Any], *, module: str | None = None) -> Path:
+    """Write a result to bench/results/NAME.json, with the command and the machine.
+
+    module: of a bench that is run as one (`python -m`).
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     # where somebody keeps a zoo is nobody else's business
     arguments = [Path(it).name if Path(it).is_absolute() else it for it in sys.argv[1:]]
-    command = " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *arguments])
+    script = f"-m {module}" if module else f"bench/{Path(sys.argv[0]).name}"
+    command = " ".join(["python", script, *arguments])
     machine = {
         "processors": os.cpu_count(),
         "architecture": platform.machine(),

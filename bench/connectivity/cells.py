@@ -7,13 +7,11 @@ nothing else, and every pair of a cell about one task is made of the same standa
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
+from bench.connectivity.measure import Pair, Space
 from bench.connectivity.models import Recipe
 
 from weightscape.tasks.fine_tuning import FineTuning
-
-Space = Literal["factor", "product"]
 
 STANDARD = Recipe("trec6", FineTuning(lr=2e-4, steps=80))
 FAST = STANDARD.change(lr=8e-4)
@@ -28,22 +26,8 @@ OTHERS = ("trec6", "20ng_sci", "sms_spam")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two models to connect, scored on the first one's task."""
-
-    one: Recipe
-    other: Recipe
-    space: Space = "factor"
-
-    @property
-    def name(self) -> str:
-        """Name the pair's files."""
-        return f"{self.one.name}--{self.other.name}" + ("--product" * (self.space == "product"))
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
-    """One row of the table. within: whether all its pairs are scored on the same rows."""
+    """One row of the table."""
 
     factor: str
     ends: str
@@ -82,10 +66,9 @@ def cells() -> list[Cell]:
     ]
 
 
-def recipes_of(listed: Iterable[Cell]) -> list[Recipe]:
-    """Give every model that the cells need, each once, in the order in which they are needed."""
-    pairs = [pair for cell in listed for pair in cell.pairs]
-    return list(dict.fromkeys(model for pair in pairs for model in (pair.one, pair.other)))
+def pairs_of(listed: Iterable[Cell]) -> list[Pair]:
+    """Give every pair of the cells once, in the order in which they are needed."""
+    return list(dict.fromkeys(pair for cell in listed for pair in cell.pairs))
 
 
 def _seeds(recipe: Recipe) -> list[Recipe]:
@@ -97,25 +80,27 @@ def _only(recipe: Recipe, seed_field: str) -> list[Recipe]:
 
 
 def _among(models: Sequence[Recipe], space: Space = "factor") -> tuple[Pair, ...]:
-    return tuple(Pair(one, other, space) for one, other in combinations(models, 2))
+    return tuple(Pair(one, other, STANDARD.task, space) for one, other in combinations(models, 2))
 
 
 def _beside(one: Recipe, other: Recipe) -> tuple[Pair, ...]:
     """Pair runs of equal seeds."""
-    return tuple(Pair(a, b) for a, b in zip(_seeds(one), _seeds(other), strict=True))
+    return tuple(Pair(a, b, STANDARD.task) for a, b in zip(_seeds(one), _seeds(other), strict=True))
 
 
 def _halves() -> tuple[Pair, ...]:
     def half(which: int, seed: int) -> Recipe:
         return Recipe(f"{STANDARD.task} half {which} of {seed}", STANDARD.how).seeds(seed)
 
-    return tuple(Pair(half(1, seed), half(2, seed)) for seed in range(3))
+    return tuple(Pair(half(1, seed), half(2, seed), STANDARD.task) for seed in range(3))
 
 
 def _around(tasks: Sequence[str]) -> tuple[Pair, ...]:
     """Go around a ring of tasks, so that each is the first of a pair and the second of one."""
     models = [Recipe(task, STANDARD.how) for task in tasks]
-    return tuple(Pair(models[i], models[(i + 1) % len(models)]) for i in range(len(models)))
+    return tuple(
+        Pair(model, models[(i + 1) % len(models)], model.task) for i, model in enumerate(models)
+    )
 
 
 def _scratch(start: int) -> Recipe:

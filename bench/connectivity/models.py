@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -38,12 +39,16 @@ class Recipe:
     def name(self) -> str:
         """Name the folder: the task, the start, and every setting that is not the default."""
         default = FineTuning()
+        seeds = {self.how.init_seed, self.how.data_seed, self.how.dropout_seed}
+        as_one = seeds - {0} if len(seeds) == 1 else set()
         told = [
             f"{field.name}={getattr(self.how, field.name)}"
             for field in fields(FineTuning)
             if getattr(self.how, field.name) != getattr(default, field.name)
+            and not (as_one and field.name.endswith("_seed"))
         ]
         start = [] if self.start == "base" else [Path(self.start).name]
+        told += [f"seeds={seed}" for seed in as_one]
         return ",".join([self.task, *start, *told]).replace(" ", "-")
 
     def change(self, **changes: object) -> "Recipe":
@@ -63,6 +68,18 @@ def make(recipe: Recipe, work: Path) -> Path:
         start = start_folder(recipe.start, work)
         fine_tune(start, task_named(recipe.task), out, recipe.how, score_rows=256)
     return out
+
+
+def recipes_of(pairs: Iterable[tuple[Recipe, Recipe]]) -> list[Recipe]:
+    """Give every model of the pairs once, in the order in which they are needed."""
+    return list(dict.fromkeys(model for pair in pairs for model in pair))
+
+
+def base_of(one: Recipe, other: Recipe, work: Path) -> Path | None:
+    """Give the folder that both whole models started from; adapters are changes already."""
+    if one.start != other.start or one.how.writes_adapter:
+        return None
+    return start_folder(one.start, work)
 
 
 def accuracy(folder: Path) -> float:
@@ -88,11 +105,20 @@ def task_named(name: str) -> Task:
 
 def start_folder(start: str, work: Path) -> Path:
     """Give the folder that a recipe starts from."""
-    base = packaged_model(BASE)
     if start == "base":
-        return base
+        return _linked(packaged_model(BASE), work)
     kind, _, seed = start.partition(" ")
-    return _random_start(base, int(seed), work / "starts") if kind == "random" else Path(start)
+    if kind == "random":
+        return _random_start(packaged_model(BASE), int(seed), work / "starts")
+    return Path(start)
+
+
+def _linked(base: Path, work: Path) -> Path:
+    """Put the base where adapters that name it look for it: in a folder above them."""
+    link = work / base.name
+    if not link.exists():
+        link.symlink_to(base, target_is_directory=True)
+    return link
 
 
 def _random_start(base: Path, seed: int, starts: Path) -> Path:
