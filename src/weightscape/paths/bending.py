@@ -1,0 +1,168 @@
+"""Bends for a curve: trained once, kept, written as checkpoints, and taken up again."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor
+
+from weightscape.errors import BadInput
+from weightscape.paths.bends import BendTraining, Trained, add_bends, told, train_bends
+from weightscape.paths.curve_loss import losses_of_rows, training_loss, validation_loss
+from weightscape.paths.curves import Curve
+from weightscape.paths.records import BendsTrained
+from weightscape.progress import Progress, silent
+from weightscape.tasks.adapters import write_adapter
+from weightscape.tasks.bases import find_base
+from weightscape.tasks.fingerprint import task_fingerprint
+from weightscape.tasks.models import config_dict, tokenizer_files
+from weightscape.tasks.objective import Scoring
+from weightscape.tasks.spanning import SpannedModels
+from weightscape.tasks.task import Task
+from weightscape.tasks.training import Resume
+
+_KEPT = "bends.pt"
+
+
+def bend(
+    spanned: SpannedModels,
+    curve: Curve,
+    task: Task,
+    how: BendTraining,
+    scoring: Scoring,
+    *,
+    folder: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[SpannedModels, BendsTrained]:
+    """Train the bends of a curve between two models; give the span with them in it.
+
+    With a folder they are kept in `bends-<hash of all that they follow from>` in it, each also as
+    a checkpoint of its own (`bend-1`, ...); a second call takes them from there, and a training
+    that was killed goes on where its state was last written.
+    """
+    identity = _identity(spanned, curve, task, how, scoring)
+    home = (
+        None if folder is None else folder / f"bends-{xxhash.xxh3_64_hexdigest(identity.encode())}"
+    )
+    kept = None if home is None else _read(home / _KEPT, identity)
+    if kept is None:
+        tensors, trained = _train(spanned, curve, task, how, scoring, home, identity, progress)
+    else:
+        tensors, trained = kept
+    bent = spanned
+    for number, one in enumerate(tensors, 1):
+        bent = bent.with_model(f"bend {number}", one)
+    folders: tuple[str, ...] = ()
+    if home is not None:
+        if kept is None:
+            _write(home / _KEPT, identity, tensors, trained)
+            (home / "state.pt").unlink(missing_ok=True)
+        folders = tuple(_export(bent, number, home) for number in range(1, curve.bends + 1))
+    return bent, BendsTrained(
+        trained.losses, trained.validation, trained.chosen_step, folders, told(how, curve)
+    )
+
+
+def _train(
+    spanned: SpannedModels,
+    curve: Curve,
+    task: Task,
+    how: BendTraining,
+    scoring: Scoring,
+    home: Path | None,
+    identity: str,
+    progress: Progress,
+) -> tuple[list[Mapping[str, Tensor]], Trained]:
+    bent = add_bends(spanned, curve, how)
+    losses = losses_of_rows(bent, task, scoring)
+    if home is not None:
+        home.mkdir(parents=True, exist_ok=True)
+    resume = None if home is None else Resume(home / "state.pt", identity, how.save_every)
+    trained = train_bends(
+        bent,
+        curve,
+        how,
+        training_loss(bent, task, how, losses, scoring),
+        validation_loss(bent, curve, task, how, losses, scoring),
+        resume=resume,
+        progress=progress,
+    )
+    return [bent.span.held(2 + i) for i in range(curve.bends)], trained
+
+
+def _identity(
+    spanned: SpannedModels, curve: Curve, task: Task, how: BendTraining, scoring: Scoring
+) -> str:
+    return json.dumps(
+        {
+            "ends": spanned.fingerprints,
+            "surroundings": spanned.surroundings,
+            "head": spanned.head,
+            "task": task_fingerprint(task),
+            "training": told(how, curve),
+            "train_limit": scoring.train_limit,
+            "autocast": str(scoring.autocast),
+        },
+        sort_keys=True,
+    )
+
+
+def _write(file: Path, identity: str, tensors: list[Mapping[str, Tensor]], how: Trained) -> None:
+    half = file.with_suffix(".half")
+    torch.save(
+        {
+            "identity": identity,
+            "bends": [
+                {name: tensor.detach().cpu() for name, tensor in one.items()} for one in tensors
+            ],
+            "losses": how.losses.tolist(),
+            "validation": [list(look) for look in how.validation],
+            "chosen_step": how.chosen_step,
+        },
+        half,
+    )
+    half.replace(file)
+
+
+def _read(file: Path, identity: str) -> tuple[list[Mapping[str, Tensor]], Trained] | None:
+    if not file.is_file():
+        return None
+    stored: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
+    if stored.get("identity") != identity:
+        raise BadInput(f"{file} holds other bends; remove it, or choose another folder")
+    trained = Trained(
+        np.array(stored["losses"]),
+        tuple((int(step), float(loss)) for step, loss in stored["validation"]),
+        int(stored["chosen_step"]),
+    )
+    return stored["bends"], trained
+
+
+def _export(spanned: SpannedModels, number: int, home: Path) -> str:
+    """Write a bend as a checkpoint (an adapter's as an adapter) unless it is there; name it."""
+    folder = home / f"bend-{number}"
+    if folder.is_dir():
+        return str(folder)
+    model, point = spanned.model, spanned.span.vertex(1 + number)
+    half = home / f".bend-{number}"
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir()
+    if model.adapted is not None:
+        spanned.span.write(point, model.module)
+        parent = "" if model.folder is None else str(find_base(model.folder))
+        write_adapter(model.module, half, parent=parent, names=model.adapted)
+    else:
+        has_config = hasattr(getattr(model.module, "config", None), "to_dict")
+        spanned.span.export(
+            point,
+            half,
+            config=config_dict(model.module) if has_config else None,
+            extra_files={} if model.folder is None else tokenizer_files(model.folder),
+        )
+    half.rename(folder)
+    return str(folder)

@@ -1,0 +1,100 @@
+"""Whether two models compute alike: class, settings, adapters' base, tokenizer."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from weightscape.errors import MismatchedModels
+from weightscape.tasks.live import LiveModel
+from weightscape.tasks.task import Task
+
+_SETTINGS = (
+    "model_type",
+    "hidden_act",
+    "activation_function",
+    "num_attention_heads",
+    "n_head",
+    "num_heads",
+    "num_key_value_heads",
+    "position_embedding_type",
+    "rope_theta",
+    "is_decoder",
+)
+"""What shapes do not show, but what a network computes by."""
+
+_COMPARED_TEXTS = 16
+
+
+def computed_by(module: nn.Module) -> dict[str, Any]:
+    """Give the settings of a module that its tensors' shapes do not show."""
+    config = getattr(module, "config", None)
+    return {key: getattr(config, key, None) for key in _SETTINGS}
+
+
+def check_alike(first: LiveModel, other: LiveModel, tasks: Sequence[Task]) -> None:
+    """Raise MismatchedModels unless both take the same inputs and compute with them alike."""
+    pair = f"{first.name} and {other.name}"
+    one, two = type(first.module).__name__, type(other.module).__name__
+    if one != two:
+        raise MismatchedModels(f"{pair} are of different families: {one} and {two}")
+    theirs = computed_by(other.module)
+    for key, value in computed_by(first.module).items():
+        if value != theirs[key]:
+            raise MismatchedModels(
+                f"{pair} are of different families: {key} is {value!r} and {theirs[key]!r}"
+            )
+    if (first.adapted is None) != (other.adapted is None):
+        raise MismatchedModels(
+            f"one of {pair} is an adapter and one a whole model; use space='product'"
+        )
+    if first.adapted is not None:
+        _check_base(first, other, pair)
+    _check_tokenizers(first, other, tasks, pair)
+
+
+def _check_base(first: LiveModel, other: LiveModel, pair: str) -> None:
+    adapted = (first.adapted or frozenset()) | (other.adapted or frozenset())
+    theirs = dict(other.module.state_dict())
+    for name, tensor in first.module.state_dict().items():
+        if name in adapted or name.startswith((*first.head, *other.head)):
+            continue
+        if name not in theirs or not torch.equal(tensor, theirs[name]):
+            raise MismatchedModels(
+                f"{pair} are adapters of different bases (tensor {name!r}); use space='product'"
+            )
+    for key in ("lora_alpha", "use_rslora"):
+        values = [
+            sorted(str(getattr(config, key, None)) for config in _adapter_configs(model.module))
+            for model in (first, other)
+        ]
+        if values[0] != values[1]:
+            raise MismatchedModels(
+                f"{pair} scale their factors differently ({key} {values[0]} and {values[1]}); "
+                "use space='product'"
+            )
+
+
+def _adapter_configs(module: nn.Module) -> list[Any]:
+    configs = getattr(module, "peft_config", None)
+    return list(configs.values()) if isinstance(configs, dict) else []
+
+
+def _check_tokenizers(first: LiveModel, other: LiveModel, tasks: Sequence[Task], pair: str) -> None:
+    """Refuse tokenizers of other vocabularies, or that number the tasks' texts otherwise."""
+    if first.processor.identity == other.processor.identity:
+        return
+    tokenizers = [model.tokenizer for model in (first, other) if model.tokenizer is not None]
+    if len(tokenizers) == 2 and tokenizers[0].get_vocab() != tokenizers[1].get_vocab():
+        raise MismatchedModels(f"{pair} have tokenizers of different vocabularies")
+    for task in tasks:
+        rows = next(iter(task.splits.values()))
+        examples = list(islice(rows, _COMPARED_TEXTS))
+        one, two = (dict(m.processor(examples, task).inputs) for m in (first, other))
+        if one.keys() != two.keys() or not all(torch.equal(one[k], two[k]) for k in one):
+            raise MismatchedModels(
+                f"{pair} turn the texts of task {task.name!r} into different inputs; "
+                "their tokenizers or image settings differ"
+            )

@@ -1,0 +1,63 @@
+"""Evaluations kept in one small file, whole or not there."""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weightscape.tasks.evaluation import Evaluation
+
+_ARRAYS = ("losses", "gold_probabilities", "correct", "rows")
+
+
+def write_evaluations(file: Path, parts: Mapping[str, Evaluation]) -> None:
+    """Write evaluations by name (of their splits) to an .npz file that appears whole."""
+    arrays: dict[str, Any] = {}
+    for name, part in parts.items():
+        told = {
+            "loss": part.loss,
+            "metrics": dict(part.metrics),
+            "predictions": [_plain(prediction) for prediction in part.predictions],
+        }
+        arrays[f"{name}/told"] = np.array(json.dumps(told))
+        for array in _ARRAYS:
+            arrays[f"{name}/{array}"] = getattr(part, array)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, half = tempfile.mkstemp(dir=file.parent, prefix=".half-", suffix=".npz")
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            np.savez(out, **arrays)
+        Path(half).replace(file)
+    except BaseException:
+        Path(half).unlink(missing_ok=True)
+        raise
+
+
+def read_evaluations(file: Path) -> dict[str, Evaluation] | None:
+    """Read what `write_evaluations` wrote; None where there is no file, or none that is whole."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            names = [key.removesuffix("/told") for key in stored.files if key.endswith("/told")]
+            return {name: _evaluation(stored, name) for name in names} or None
+    except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, EOFError):
+        return None
+
+
+def _evaluation(stored: Any, name: str) -> Evaluation:
+    told = json.loads(str(stored[f"{name}/told"]))
+    arrays = {array: stored[f"{name}/{array}"] for array in _ARRAYS}
+    return Evaluation(
+        loss=float(told["loss"]),
+        metrics=told["metrics"],
+        predictions=told["predictions"],
+        **arrays,
+    )
+
+
+def _plain(prediction: Any) -> Any:
+    return prediction.item() if isinstance(prediction, np.generic) else prediction

@@ -1,0 +1,246 @@
+"""Several models of one family as points of one span, with one module that can be any of them."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import xxhash
+from torch import Tensor
+
+from weightscape.errors import BadInput, MismatchedModels
+from weightscape.geometry.span import Span
+from weightscape.progress import Progress, silent
+from weightscape.tasks.alike import check_alike, computed_by
+from weightscape.tasks.live import LiveModel
+from weightscape.tasks.models import load_model
+from weightscape.tasks.task import Task
+
+Space = Literal["factor", "product"]
+Source = str | Path | LiveModel
+
+
+@dataclass(frozen=True, slots=True)
+class SpannedModels:
+    """Models in one span, and the module that any point of it can be written into.
+
+    head: "own" when the models' heads lie in the span with the rest; "probe" when heads are left
+    out and a linear probe is to be fitted; otherwise the name of the model whose head stays.
+    space: "factor" when only adapters' tensors are spanned, "product" for whole weights.
+    fingerprints: of each model's spanned tensors; surroundings: of what else the module computes
+    with. An evaluation at a point follows from these and the point.
+    """
+
+    span: Span
+    model: LiveModel
+    head: str
+    space: Space
+    names: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    surroundings: str
+
+    def with_model(self, name: str, tensors: Mapping[str, Tensor]) -> "SpannedModels":
+        """Add one more model to the span, given the tensors that move (others may be left out)."""
+        span = self.span.extended(model=tensors)
+        moving = {key: tensors[key] for key in span.names if key in tensors}
+        return SpannedModels(
+            span,
+            self.model,
+            self.head,
+            self.space,
+            (*self.names, name),
+            (*self.fingerprints, f"{tensors_fingerprint(moving)} in {self.fingerprints[0]}"),
+            self.surroundings,
+        )
+
+
+def open_span(
+    sources: Sequence[Source],
+    tasks: Task | Sequence[Task],
+    *,
+    head: str | Path | LiveModel = "auto",
+    space: Space = "factor",
+    progress: Progress = silent,
+    **loading: Any,
+) -> SpannedModels:
+    """Load models one after the other and span them.
+
+    Only the tensors stay in memory, those that are the same in all models once, and one module.
+    Live models are left as they are; their tensors are shared with the span, so do not train them
+    while it is in use.
+
+    head: "own" interpolates the models' heads with the rest; "probe" leaves heads out; "auto" is
+    "own" when every head was made for the labels of every task (or when tasks have none), else
+    "probe"; anything else is a model whose head is used at every point.
+    space: where all models are adapters of one base, "factor" spans the adapters' own tensors and
+    "product" the weights that they make of the base.
+    loading: the options of `load_model` (factory, trust_remote_code, device, dtype, ...).
+
+    Raises MismatchedModels for another class, configuration, tensor, shape, tokenizer or base.
+    """
+    tasks = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
+    if len(sources) < 2:
+        raise BadInput(f"a span needs at least two models, got {len(sources)}")
+    if space not in ("factor", "product"):
+        raise BadInput(f"there is no space {space!r}; choose factor or product")
+    loading["merge_adapter"] = space == "product"
+    first: LiveModel | None = None
+    names: list[str] = []
+    states: list[Mapping[str, Tensor]] = []
+    own = True
+    heads: tuple[str, ...] = ()
+    with progress.stage("loading", total=len(sources), unit="models") as advance:
+        for source in sources:
+            model = _load(source, tasks[0], loading)
+            if first is None:
+                # the first module becomes the live one, so its own tensors must not be the span's
+                first = _detached(model, source)
+                state = _cloned(model.module.state_dict())
+            else:
+                check_alike(first, model, tasks)
+                state = model.module.state_dict()
+            names.append(_free_name(model.name, source, names))
+            states.append(_spanned(state, model))
+            heads = tuple(dict.fromkeys((*heads, *model.head)))
+            own = own and _made_for(model, tasks)
+            advance(1)
+    assert first is not None
+    policy, live = _settle_head(head, own, first, tasks, loading)
+    if policy != "own":
+        states = [_without_heads(state, heads) for state in states]
+    _check_tensors(states, names)
+    span = Span.through(states)
+    return SpannedModels(
+        span=span,
+        model=live,
+        head=policy,
+        space="factor" if first.adapted is not None else "product",
+        names=tuple(names),
+        fingerprints=tuple(tensors_fingerprint(state) for state in states),
+        surroundings=_surroundings(live, span, heads if policy == "probe" else ()),
+    )
+
+
+def tensors_fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names, dtypes, shapes and elements of tensors, whatever their order."""
+    hashed = xxhash.xxh3_128()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        hashed.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}:".encode())
+        if tensor.numel():
+            hashed.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()
+
+
+def _load(source: Source, task: Task, loading: Mapping[str, Any]) -> LiveModel:
+    if isinstance(source, LiveModel):
+        return source
+    return load_model(source, task, **loading)
+
+
+def _detached(model: LiveModel, source: Source) -> LiveModel:
+    """Give a live model whose module may be written into: a copy, where it is the caller's own."""
+    if not isinstance(source, LiveModel):
+        return model
+    return LiveModel(
+        model.name,
+        copy.deepcopy(model.module),
+        model.processor,
+        model.labels,
+        model.head,
+        model.adapted,
+        model.folder,
+        model.tokenizer,
+    )
+
+
+def _cloned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors; those that share their elements go on sharing them."""
+    copies: dict[tuple[object, ...], Tensor] = {}
+    out = {}
+    for name, tensor in state.items():
+        place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() == 0 or place not in copies:
+            copies[place] = tensor.detach().clone()
+        out[name] = copies[place]
+    return out
+
+
+def _spanned(state: Mapping[str, Tensor], model: LiveModel) -> Mapping[str, Tensor]:
+    if model.adapted is None:
+        return state
+    return {name: state[name] for name in state if name in model.adapted}
+
+
+def _without_heads(state: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith(tuple(heads))}
+
+
+def _made_for(model: LiveModel, tasks: Sequence[Task]) -> bool:
+    """Tell whether a model's own head answers every task."""
+    return all(
+        task.kind not in ("classification", "pair") or model.labels == task.labels for task in tasks
+    )
+
+
+def _settle_head(
+    head: str | Path | LiveModel,
+    own: bool,
+    first: LiveModel,
+    tasks: Sequence[Task],
+    loading: Mapping[str, Any],
+) -> tuple[str, LiveModel]:
+    if head in ("auto", "own", "probe"):
+        if head == "own" or (head == "auto" and own):
+            return "own", first
+        if any(task.kind not in ("classification", "pair") for task in tasks):
+            raise BadInput(
+                "a linear probe answers with labels or numbers; use head='own' for texts"
+            )
+        return "probe", first
+    giver = _detached(_load(head, tasks[0], loading), head)
+    if not _made_for(giver, tasks):
+        raise BadInput(
+            f"the head of {giver.name} was made for the labels {list(giver.labels or ())}, "
+            f"the task has {list(tasks[0].labels)}; choose another model, or head='probe'"
+        )
+    check_alike(first, giver, tasks)
+    return giver.name, giver
+
+
+def _check_tensors(states: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> None:
+    first = states[0]
+    for name, state in zip(names[1:], states[1:], strict=True):
+        for tensor in dict.fromkeys((*first, *state)):
+            if tensor not in state or tensor not in first:
+                lacking = name if tensor not in state else names[0]
+                raise MismatchedModels(f"tensor {tensor!r} is missing in {lacking}")
+            one, two = list(first[tensor].shape), list(state[tensor].shape)
+            if one != two:
+                raise MismatchedModels(
+                    f"tensor {tensor!r} has shape {one} in {names[0]} and {two} in {name}"
+                )
+
+
+def _free_name(name: str, source: Source, taken: Sequence[str]) -> str:
+    """Name a model so that no other is called the same."""
+    if name in taken and not isinstance(source, LiveModel):
+        name = "/".join(Path(source).parts[-2:])
+    plain, number = name, 2
+    while name in taken:
+        name, number = f"{plain} ({number})", number + 1
+    return name
+
+
+def _surroundings(live: LiveModel, span: Span, unused: Sequence[str]) -> str:
+    """Hash what the module computes with beside the span's tensors."""
+    spanned = {*span.names, *span.constants}
+    rest = {
+        name: tensor
+        for name, tensor in live.module.state_dict().items()
+        if name not in spanned and not name.startswith(tuple(unused))
+    }
+    told = f"{type(live.module).__name__}:{computed_by(live.module)}:{live.processor.identity}:"
+    return xxhash.xxh3_128_hexdigest((told + tensors_fingerprint(rest)).encode())
