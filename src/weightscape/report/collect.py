@@ -17,6 +17,7 @@ from weightscape.report.data import (
     PageFamily,
     PageHeat,
     PageModel,
+    PagePath,
     PageRegion,
     PageSkipped,
     PageUndecided,
@@ -76,6 +77,10 @@ def collect(
         skipped=tuple(PageSkipped(it.path, it.reason) for it in atlas.skipped()),
         undecided=tuple(PageUndecided(it.models, it.reason) for it in forest.undecided),
         notes=tuple(dict.fromkeys(note for found in chosen for note in found.notes)),
+        paths=tuple(
+            PagePath(it.kind, it.models, it.task, it.made, it.folder, it.result)
+            for it in atlas.paths()
+        ),
     )
 
 

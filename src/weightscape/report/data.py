@@ -111,8 +111,26 @@ class PageUndecided:
 
 
 @dataclass(frozen=True, slots=True)
+class PagePath:
+    """A path between two models or a plane through three, as it was answered with `--json`.
+
+    result: the answer; what it lacks is not drawn.
+    """
+
+    kind: Literal["path", "plane"]
+    models: tuple[str, ...]
+    task: str
+    made: str
+    folder: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class PageData:
-    """All that one page shows. made: time in ISO 8601. command: how to make it again."""
+    """All that one page shows. made: time in ISO 8601. command: how to make it again.
+
+    A page without models and with paths shows the paths alone.
+    """
 
     title: str
     made: str
@@ -126,3 +144,4 @@ class PageData:
     skipped: tuple[PageSkipped, ...] = ()
     undecided: tuple[PageUndecided, ...] = ()
     notes: tuple[str, ...] = ()
+    paths: tuple[PagePath, ...] = ()

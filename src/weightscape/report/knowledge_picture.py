@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from numpy.typing import NDArray
 
-from weightscape.paths.records import Knowledge, Series
+from weightscape.paths.records import Series
+from weightscape.report.knowledge_order import order_rows
 from weightscape.report.scenery import LINE, SOFT_INK
 from weightscape.report.words import shorten
 
@@ -13,27 +13,12 @@ from weightscape.report.words import shorten
 RIGHT, WRONG = "#d8e4ec", "#3b4f63"
 
 
-def order_rows(table: Knowledge) -> NDArray[np.intp]:
-    """Order examples by where they flip: known all along, forgotten (late first), gained, never.
-
-    Examples whose first and last answers are right but are lost in between stand between those
-    that are known all along and those that stay forgotten.
-    """
-    right = np.nan_to_num(np.asarray(table.correct)) > 0.5
-    first, last, always = right[0], right[-1], right.all(axis=0)
-    group = np.select(
-        [always, first & last, first, last, right.any(axis=0)], [0, 1, 2, 3, 4], default=5
-    )
-    # within a group by how many points answer rightly, so that the flips make a clean edge
-    return np.lexsort((-right.sum(axis=0), group))
-
-
 def draw_knowledge(
     axes: Axes, series: Series, *, first: bool = True, named: bool = False, split: str = "train"
 ) -> None:
     """Draw which rows of a split are answered rightly at which point."""
     table = series.train if split == "train" else series.held_out
-    rows = np.asarray(table.correct).T[order_rows(table)]
+    rows = np.asarray(table.correct).T[order_rows(table.correct)]
     ts = [it.t for it in series.points]
     edges = np.concatenate(([ts[0]], (np.array(ts[1:]) + np.array(ts[:-1])) / 2, [ts[-1]]))
     axes.set_facecolor(LINE)

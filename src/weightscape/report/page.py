@@ -13,10 +13,11 @@ from markupsafe import Markup
 from weightscape.report.data import PageData
 from weightscape.report.kinship import trace_kinship
 from weightscape.report.layout import pack_trees
+from weightscape.report.path_payload import path_payload
 from weightscape.report.payload import embed_json, page_payload
 from weightscape.report.words import summary
 
-STYLES = ("tokens.css", "frame.css", "views.css")
+STYLES = ("tokens.css", "frame.css", "views.css", "paths.css")
 SCRIPTS = (
     "atlas.js",
     "dom.js",
@@ -24,6 +25,9 @@ SCRIPTS = (
     "forest.js",
     "map.js",
     "heat.js",
+    "paths.js",
+    "knowledge.js",
+    "plane.js",
     "table.js",
     "panel.js",
     "main.js",
@@ -70,6 +74,7 @@ def render_page(data: PageData) -> str:
 
     kinship = trace_kinship(data)
     payload = page_payload(data, kinship, pack_trees(data.models))
+    payload["paths"] = path_payload(data)
     # one scope for our scripts, so that nothing of them meets Plotly's names
     script = "\n".join(["(() => {", '"use strict";', *map(source, SCRIPTS), "})();"])
     return environment.get_template("page.html").render(

@@ -32,7 +32,7 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
     }
 
     def refer(name: str) -> int | str:
-        return index.get(name, _clean(name))
+        return index.get(name, clean(name))
 
     models = []
     for model in data.models:
@@ -45,15 +45,15 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
                 "edges": [
                     [
                         refer(edge.parent),
-                        _clean(edge.kind),
-                        _round(edge.confidence),
-                        [_clean(reason) for reason in edge.evidence],
-                        _round(edge.distance),
+                        clean(edge.kind),
+                        rounded(edge.confidence),
+                        [clean(reason) for reason in edge.evidence],
+                        rounded(edge.distance),
                     ]
                     for edge in kinship.edges[model.name]
                 ],
                 "near": [
-                    [refer(other.name), _round(other.distance), _round(other.cosine)]
+                    [refer(other.name), rounded(other.distance), rounded(other.cosine)]
                     for other in model.neighbours
                 ],
             }
@@ -66,10 +66,10 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
             for name, below in kinship.children.items()
             if below
         },
-        "families": {_clean(family.name): _clean(family.about) for family in data.families},
+        "families": {clean(family.name): clean(family.about) for family in data.families},
         "regions": [
             {
-                "label": _clean(region.label),
+                "label": clean(region.label),
                 "medoid": refer(region.medoid),
                 "members": [index[name] for name in region.members if name in index],
                 "hue": hue,
@@ -77,12 +77,12 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
             for region, hue in zip(data.regions, region_hues(data), strict=True)
         ],
         "boxes": [
-            [_clean(box.tree), _round(box.left), _round(box.bottom), _round(box.side)]
+            [clean(box.tree), rounded(box.left), rounded(box.bottom), rounded(box.side)]
             for box in layout.boxes
         ],
         "heats": [_heat(heat, index) for heat in data.heats],
         "undecided": [
-            [[refer(name) for name in case.models], _clean(case.reason)] for case in data.undecided
+            [[refer(name) for name in case.models], clean(case.reason)] for case in data.undecided
         ],
     }
 
@@ -90,20 +90,20 @@ def page_payload(data: PageData, kinship: Kinship, layout: MapLayout) -> dict[st
 def _model(model: PageModel, layout: MapLayout) -> dict[str, Any]:
     place = layout.points.get(model.name)
     return {
-        "name": _clean(model.name),
-        "path": _clean(model.path),
-        "family": _clean(model.family),
-        "tree": _clean(model.tree),
-        "at": [_round(place[0]), _round(place[1])] if place else None,
-        "task": _clean(model.task) if model.task else None,
-        "scores": {_clean(name): _round(value) for name, value in model.scores.items()},
+        "name": clean(model.name),
+        "path": clean(model.path),
+        "family": clean(model.family),
+        "tree": clean(model.tree),
+        "at": [rounded(place[0]), rounded(place[1])] if place else None,
+        "task": clean(model.task) if model.task else None,
+        "scores": {clean(name): rounded(value) for name, value in model.scores.items()},
         "parameters": model.parameters,
         "nbytes": model.nbytes,
-        "dtype": _clean(model.dtype),
-        "format": _clean(model.format),
+        "dtype": clean(model.dtype),
+        "format": clean(model.format),
         "gone": model.status == "gone",
         "recent": model.recent,
-        "facts": [[_clean(name), _clean(text)] for name, text in model.facts.items()],
+        "facts": [[clean(name), clean(text)] for name, text in model.facts.items()],
     }
 
 
@@ -120,19 +120,19 @@ def _heat(heat: PageHeat, index: dict[str, int]) -> dict[str, Any]:
             row[hole] = None
         rows.append(row)
     return {
-        "label": _clean(heat.label),
+        "label": clean(heat.label),
         "models": [index[heat.names[place]] for place in kept],
         "rows": rows,
     }
 
 
-def _round(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """Keep five significant digits; what is not a number becomes null."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{float(value):.5g}")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Replace lone surrogates: a file name may hold bytes that are not text."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -17,6 +17,8 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def summary(data: PageData, kinship: Kinship) -> str:
     """Say what was found: models, families, trees and their depth, regions, what was skipped."""
+    if data.paths and not data.models:
+        return path_counts(data)
     families = {model.family for model in data.models}
     trees = Counter(model.tree for model in data.models)
     real = [tree for tree, members in trees.items() if members > 1]
@@ -30,9 +32,18 @@ def summary(data: PageData, kinship: Kinship) -> str:
     if alone and data.models:
         parts.append(f"{alone:,} without kin")
     parts.append(count(len(data.regions), "region"))
+    if data.paths:
+        parts.append(path_counts(data))
     if data.skipped:
         parts.append(f"{len(data.skipped):,} skipped")
     return ", ".join(parts)
+
+
+def path_counts(data: PageData) -> str:
+    """Say how many paths and planes there are."""
+    planes = sum(path.kind == "plane" for path in data.paths)
+    parts = [count(len(data.paths) - planes, "path")] if len(data.paths) > planes else []
+    return ", ".join([*parts, *([count(planes, "plane")] if planes else [])])
 
 
 def shorten(text: str, room: int) -> str:

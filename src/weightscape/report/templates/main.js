@@ -55,11 +55,12 @@ function start() {
   mapTools();
   heatTools();
   buildTable();
+  startPaths();
   on("filter", () => { drawForest(); drawTable(); mapLegend(); showFilters(); });
   on("filter", soon(dimMap, 60));
   on("chosen", () => { drawPanel(); drawForest(); revealTwig(); markRow(); });
   on("chosen", soon(() => { ringMap(); outlineHeat(); }, 0));
-  on("theme", () => { readTheme(); if (plots) drawMap(); if (heat.ready) drawHeat(); });
+  on("theme", () => { readTheme(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); });
   drawForest();
   mapLegend();
   drawTable();
@@ -73,13 +74,19 @@ function startPlots() {
   drawMap();
   plots = true;
   // the heat map is below the fold and the heaviest to draw
-  if ("IntersectionObserver" in window && atlas.heats.length) {
-    const sight = new IntersectionObserver((seen) => {
-      if (seen.some((one) => one.isIntersecting)) { sight.disconnect(); drawHeat(); outlineHeat(); }
-    }, { rootMargin: "300px" });
-    sight.observe($("heat"));
-  } else drawHeat();
+  if (atlas.heats.length) inSight($("heat"), () => { drawHeat(); outlineHeat(); });
+  else drawHeat();
+  if (paths.all.length) inSight($("path-plot"), drawPath);
   document.documentElement.dataset.ready = "true";
+}
+
+// Draws what is seen for the first time, or about to be.
+function inSight(box, draw) {
+  if (!("IntersectionObserver" in window)) return draw();
+  const sight = new IntersectionObserver((seen) => {
+    if (seen.some((one) => one.isIntersecting)) { sight.disconnect(); draw(); }
+  }, { rootMargin: "300px" });
+  return sight.observe(box);
 }
 
 function listen() {
@@ -103,7 +110,7 @@ function listen() {
   addEventListener("hashchange", readAddress);
   addEventListener("popstate", readAddress);
   addEventListener("scroll", tip.hide, { passive: true });
-  addEventListener("resize", soon(() => { drawForest(); if (plots) drawMap(); if (heat.ready) drawHeat(); paintTable(true); }, 120));
+  addEventListener("resize", soon(() => { drawForest(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); paintTable(true); }, 120));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => tell("theme"));
 }
 

@@ -71,6 +71,7 @@ function modelPanel(model) {
     section(`Children (${thousands.format(model.children.length)})`, model.children.length > 0 && modelList(model.children, (m) => m.kind)),
     section("Region", regionOf(model)),
     section("Nearest", nearest(model)),
+    section("Paths", pathList(model)),
     section("Scores", pairs(Object.entries(model.scores).map(([name, value]) => [name, short(value)]))),
     section("Facts", pairs([["task", model.task], ["family", model.family], ["tree", model.tree], ["parameters", parameters(model.parameters)],
       ["size", bytes(model.nbytes)], ["type", model.dtype], ["format", model.format], ...model.facts])),
