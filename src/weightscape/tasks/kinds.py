@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weightscape.errors import BadInput
+from weightscape.errors import BadInput, WeightscapeError
 from weightscape.tasks.batches import Batch
 from weightscape.tasks.processors import NOT_WRITTEN
 from weightscape.tasks.task import Task
@@ -42,10 +42,22 @@ def score_batch(module: nn.Module, batch: Batch, task: Task) -> RowScores:
 
 
 def run_module(module: nn.Module, inputs: Mapping[str, Tensor], **more: Any) -> Any:
-    """Call a module: inputs whose names are numbers go by position, the others by keyword."""
+    """Call a module: inputs whose names are numbers go by position, the others by keyword.
+
+    Raises BadInput where the module cannot take them.
+    """
     placed = [part for name, part in inputs.items() if name.isdigit()]
     named = {name: part for name, part in inputs.items() if not name.isdigit()}
-    return module(*placed, **named, **more)
+    try:
+        return module(*placed, **named, **more)
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        if isinstance(error, WeightscapeError):
+            raise
+        given = ", ".join(f"{name} {list(part.shape)}" for name, part in inputs.items())
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(f"{type(module).__name__} cannot be run on {given}: {reason}") from error
 
 
 def logits_of(output: Any, module: nn.Module) -> Tensor:
