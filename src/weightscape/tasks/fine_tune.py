@@ -77,7 +77,8 @@ def fine_tune(
     The folder appears whole or not at all. A training that was killed goes on where its state was
     last written and ends with the same bits; a folder that is there already is only scored.
     `declare` writes `provenance.json` (parent, task, arguments, scores) beside the weights;
-    `parent` is the name used there and in adapters, the start's own name by default. Scores are
+    `parent` is the name used there and in adapters, the start's own name by default (its path, for
+    an adapter that does not lie beside it). Scores are
     on `score_rows` rows of the test split (of the validation split where there is no other).
     device: CUDA by default where there is some.
 
@@ -86,7 +87,8 @@ def fine_tune(
     """
     out = Path(out)
     work = out.parent / f".{out.name}.training"
-    parent = parent or name_of(start)
+    # an adapter is of use only to who finds its base
+    parent = parent or name_of(start, beside=out if how.writes_adapter else None)
     claim = {
         "parent": parent,
         "task": task.name,

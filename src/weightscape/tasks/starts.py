@@ -29,11 +29,19 @@ def load_start(start: str | Path | LiveModel, task: Task, *, init_seed: int = 0)
     return load_model(start, task, init_seed=init_seed, device="cpu", dtype=torch.float32)
 
 
-def name_of(start: str | Path | LiveModel) -> str:
-    """Name a start: a folder by its last part, a hub id as it is."""
-    if isinstance(start, LiveModel):
-        return start.folder.name if start.folder is not None else start.name
-    return Path(start).absolute().name if Path(start).exists() else str(start)
+def name_of(start: str | Path | LiveModel, *, beside: Path | None = None) -> str:
+    """Name a start: a folder by its last part, a hub id as it is.
+
+    beside: where the name must lead to the folder from, by lying next to it; if it does not, the
+    folder's absolute path is its name.
+    """
+    if isinstance(start, LiveModel) and start.folder is None:
+        return start.name
+    folder = Path(start.folder or "" if isinstance(start, LiveModel) else start).absolute()
+    if not folder.exists():
+        return str(start)
+    far = beside is not None and folder.parent.resolve() != beside.absolute().parent.resolve()
+    return str(folder) if far else folder.name
 
 
 def mark_of(start: str | Path | LiveModel) -> str:
