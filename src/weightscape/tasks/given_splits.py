@@ -107,7 +107,7 @@ def is_split_column(records: Records, column: str, *, stated: bool) -> bool:
     there = column in records.columns
     if stated and not there:
         raise BadInput(
-            f"{records.source}: no column {column!r} to tell the splits; its columns are "
-            f"{listed(records.columns, 20)}"
+            f"{records.source}: no column {column!r} to tell the splits that are asked for; "
+            f"its columns are {listed(records.columns, 20)}"
         )
     return there and not is_missing(records.rows[0].get(column))

@@ -17,7 +17,7 @@ def plain(text: str) -> str:
     >>> plain(" a  b ")
     'a b'
     """
-    return re.sub(r"\s+", " ", text).strip()
+    return " ".join(text.split())
 
 
 def exact_key(inputs: Any) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from weightscape.errors import BadInput
 from weightscape.tasks.sameness import exact_key, loose_key
@@ -39,14 +39,14 @@ def split_examples(
     """
     check_shares(shares)
     shares = {split: shares[split] for split in SHARES if split in shares}
-    at = shuffled(examples, seed=seed)
+    placed = _placed(examples, seed)
     if stratum is None:
-        side = {loose_key(e.inputs): _side(_position(e.inputs, seed), shares) for e in at}
+        side = {place.loose: _side(place.position, shares) for place in placed}
     else:
-        side = _sides_by_stratum(at, stratum, shares)
+        side = _sides_by_stratum(placed, stratum, shares)
     out: dict[str, list[Example]] = {name: [] for name in shares}
-    for example in at:
-        out[side[loose_key(example.inputs)]].append(example)
+    for place in placed:
+        out[side[place.loose]].append(place.example)
     return out
 
 
@@ -55,7 +55,7 @@ def shuffled(examples: Sequence[Example], *, seed: int = 0) -> list[Example]:
 
     The first few of any split are then a fair sample of it, also of a file sorted by label.
     """
-    return sorted(examples, key=lambda e: (_position(e.inputs, seed), exact_key(e.inputs), e.row))
+    return [place.example for place in _placed(examples, seed)]
 
 
 def check_shares(shares: Mapping[Split, float]) -> None:
@@ -68,13 +68,35 @@ def check_shares(shares: Mapping[Split, float]) -> None:
         raise BadInput(f"the shares of the splits must add up to 1; got {dict(shares)}")
 
 
+class _Place(NamedTuple):
+    """Where an example stands among the others; sorted by position, copies by their content."""
+
+    position: float
+    exact: str
+    row: int
+    loose: str
+    example: Example
+
+
+def _placed(examples: Sequence[Example], seed: int) -> list[_Place]:
+    """Sort examples by a place in [0, 1): fixed by the input and the seed, spread evenly."""
+    places = []
+    for example in examples:
+        loose = loose_key(example.inputs)
+        content = f"{seed}\n{loose}".encode(errors="surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=8).digest()
+        position = int.from_bytes(digest, "big") / 2**64
+        places.append(_Place(position, exact_key(example.inputs), example.row, loose, example))
+    return sorted(places, key=lambda place: place[:3])
+
+
 def _sides_by_stratum(
-    at: Sequence[Example], stratum: Callable[[Example], Hashable], shares: Mapping[Split, float]
+    placed: Sequence[_Place], stratum: Callable[[Example], Hashable], shares: Mapping[Split, float]
 ) -> dict[str, str]:
     """Give each group of near copies the side at which its middle stands in its stratum."""
     groups: dict[str, list[Example]] = defaultdict(list)
-    for example in at:
-        groups[loose_key(example.inputs)].append(example)
+    for place in placed:
+        groups[place.loose].append(place.example)
     total: dict[Hashable, int] = defaultdict(int)
     for group in groups.values():
         total[stratum(group[0])] += len(group)
@@ -85,13 +107,6 @@ def _sides_by_stratum(
         sides[key] = _side((before[mine] + len(group) / 2) / total[mine], shares)
         before[mine] += len(group)
     return sides
-
-
-def _position(inputs: Any, seed: int) -> float:
-    """Place an input in [0, 1): fixed by the input and the seed, spread evenly over inputs."""
-    content = f"{seed}\n{loose_key(inputs)}".encode()
-    digest = hashlib.blake2b(content, digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def _side(position: float, shares: Mapping[Split, float]) -> str:

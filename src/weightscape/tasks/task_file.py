@@ -19,7 +19,7 @@ from weightscape.tasks.given_splits import (
     is_split_column,
     rows_by_split,
 )
-from weightscape.tasks.labels import in_order
+from weightscape.tasks.labels import in_order, listed
 from weightscape.tasks.metrics import check_metrics, default_metrics
 from weightscape.tasks.records import Records
 from weightscape.tasks.splits import all_alike, by_label, split_examples
@@ -107,7 +107,7 @@ def _task(
     )
     one_target = kind in ("classification", "pair")
     given: dict[str, tuple[Example, ...]] = {}
-    for split, (part, rows) in _given(table, read).items():
+    for split, (part, rows) in _given(table, read, progress).items():
         examples = examples_of(part, kind, table)
         cleaned = clean_examples([examples[row] for row in rows], one_target=one_target)
         if cleaned.told:
@@ -146,20 +146,27 @@ def _splits(
     return splits
 
 
-def _given(table: TaskTable, read: Mapping[str, Records]) -> dict[str, tuple[Records, list[int]]]:
+def _given(
+    table: TaskTable, read: Mapping[str, Records], progress: Progress
+) -> dict[str, tuple[Records, list[int]]]:
     """Say which rows of which data each split has; all are in "train" where none is given."""
     if isinstance(table.data, dict):
         return {split: (part, list(range(len(part.rows)))) for split, part in read.items()}
     names = table.split.names
-    if len(read) > 1:
+    columns = next(iter(read.values())).columns
+    alone = set((names or {}).values()) == set(read) and table.columns.split not in columns
+    if len(read) > 1 or alone:
         chosen = choose(str(table.data), read, names)
+        unused = [split for split in read if split not in chosen.values()]
+        if unused:
+            progress.note(f"{table.data}: left out the splits {listed(unused)}")
         return {
             split: (read[theirs], list(range(len(read[theirs].rows))))
             for split, theirs in chosen.items()
         }
     (records,) = read.values()
     stated = "split" in table.columns.model_fields_set
-    if not is_split_column(records, table.columns.split, stated=stated):
+    if not is_split_column(records, table.columns.split, stated=stated or names is not None):
         return {"train": (records, list(range(len(records.rows))))}
     rows: dict[str, list[int]] = {}
     for row, split in rows_by_split(records, table.columns.split, names).items():
@@ -192,6 +199,8 @@ def _read(data: str, folder: Path, table: TaskTable) -> dict[str, Records]:
     if is_folder:
         return read_folder(path, config=table.config)
     if there or path.suffix.lower() in SUFFIXES:
+        if table.config or table.revision:
+            raise BadInput(f"{path}: 'config' and 'revision' are a hub data set's, not a file's")
         return {"train": read_data_file(path)}
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", data):
         return read_hub(data, config=table.config, revision=table.revision)

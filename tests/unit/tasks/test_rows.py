@@ -198,8 +198,12 @@ def test_a_hub_data_set_is_asked_for_with_its_configuration_and_revision(tmp_pat
     (tmp_path / "t.yml").write_text("data: owner/reviews\nconfig: small\nrevision: abc")
     assert len(load_task(tmp_path / "t.yml").rows("train")) == 14
     load_task("hub:imdb")
+    # its one split may be named, and is split as it would be unnamed
+    (tmp_path / "n.yml").write_text("data: hub:imdb\nsplit: {names: {train: train}}")
+    assert len(load_task(tmp_path / "n.yml").rows("test")) == 4
     assert asked == [
         ("owner/reviews", {"name": "small", "revision": "abc"}),
+        ("imdb", {"name": None, "revision": None}),
         ("imdb", {"name": None, "revision": None}),
     ]
 

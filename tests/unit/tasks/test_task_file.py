@@ -195,6 +195,8 @@ def test_too_few_rows_for_a_split_are_refused(tmp_path):
         ("{data: rows.csv, metrics: [rouge_l]}", "key 'metrics': metric 'rouge_l' scores texts"),
         ("{data: rows.csv, columns: {text: words}}", "line 2: no column 'words'.*'text', 'label'"),
         ("{data: rows.csv, columns: {split: part}}", "no column 'part' to tell the splits"),
+        ("{data: rows.csv, split: {names: {train: a}}}", "no column 'split' to tell the splits"),
+        ("{data: rows.csv, revision: v1}", "'config' and 'revision' are a hub data set's"),
         ("{data: rows.csv, kind: custom}", "needs the key 'function'"),
         ("{data: rows.csv, kind: pair, function: 'a:b'}", "only a custom task has a function"),
         ("{data: rows.csv, kind: seq2seq, labels: [a, b]}", "seq2seq task has no labels"),
