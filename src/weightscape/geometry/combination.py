@@ -6,7 +6,7 @@ from math import ldexp
 import torch
 from torch import Tensor
 
-from weightscape.geometry.rounding import round_once
+from weightscape.geometry.rounding import round_once, wide
 
 PIECE = 1 << 19
 """Elements worked on at once: the sums stay in a core's cache while the terms stream by. From 2**18
@@ -76,12 +76,7 @@ def _add_up(total: Tensor, terms: Sequence[Term], cast: Tensor) -> None:
 def largest(tensor: Tensor) -> float:
     """Find the largest magnitude in a tensor of one dimension; 0 for an empty one."""
     pieces = torch.split(tensor, PIECE) if tensor.numel() else ()
-    # float8 has neither absolute values nor maxima
-    return max((float(it.to(_wide(it)).abs().max()) for it in pieces), default=0.0)
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return tensor.dtype if tensor.dtype.itemsize >= 4 else torch.float32
+    return max((float(it.to(wide(it.dtype)).abs().max()) for it in pieces), default=0.0)
 
 
 def rounding_bound(magnitude: float, result: float, terms: int, dtype: torch.dtype) -> float:

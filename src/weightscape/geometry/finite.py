@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from weightscape.geometry.rounding import wide
+
 
 def non_finite(model: nn.Module | Mapping[str, Tensor]) -> str | None:
     """Name the first tensor that holds a NaN or an infinity; None when there is none.
@@ -17,13 +19,8 @@ def non_finite(model: nn.Module | Mapping[str, Tensor]) -> str | None:
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
         # a sum is several times cheaper than a mask and finite only when every element is
-        if torch.isfinite(tensor.detach().sum(dtype=_wide(tensor))):
+        if torch.isfinite(tensor.detach().sum(dtype=wide(tensor.dtype))):
             continue
-        if not torch.isfinite(tensor.detach().to(_wide(tensor))).all():
+        if not torch.isfinite(tensor.detach().to(wide(tensor.dtype))).all():
             return name
     return None
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    """Choose a dtype that sums of a tensor fit in, also of float8, which has no arithmetic."""
-    return tensor.dtype if tensor.dtype.itemsize >= 4 else torch.float32

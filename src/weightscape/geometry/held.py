@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from weightscape.errors import MismatchedModels
+from weightscape.errors import BadInput, MismatchedModels
 
 _SAME_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -32,9 +32,13 @@ class Held:
 
 
 def hold(origin: Mapping[str, Tensor], device: torch.device | None) -> Held:
-    """Hold one model, of which nothing moves yet."""
+    """Hold one model, of which nothing moves yet; BadInput for tensors that are not plain."""
     taken: _Taken = {}
-    tensors = {name: _kept(origin[name], device, taken) for name in origin}
+    tensors = {}
+    for name in origin:
+        tensor = origin[name]
+        _check_plain(name, tensor, "the origin")
+        tensors[name] = _kept(tensor, device, taken)
     held = Held(tuple(tensors), tensors, ({},), (True,), {})
     return replace(held, tied=_tied(held))
 
@@ -55,7 +59,7 @@ def with_model(held: Held, model: Mapping[str, Tensor], device: torch.device | N
                 continue
             raise MismatchedModels(f"tensor {name!r} is missing in {which} of the span")
         origin = _origin(held, name)
-        _check_shape(name, origin, tensor, which)
+        _check_fits(name, origin, tensor, which)
         if not origin.is_floating_point():
             continue
         if name not in held.constants or not same_bits(origin, tensor):
@@ -74,7 +78,7 @@ def with_delta(held: Held, delta: Mapping[str, Tensor], device: torch.device | N
     taken: _Taken = {}
     for name in delta:
         origin, tensor = _origin(held, name), delta[name]
-        _check_shape(name, origin, tensor, which)
+        _check_fits(name, origin, tensor, which)
         if not bool(tensor.ne(0).any()):
             continue
         if not (origin.is_floating_point() and tensor.is_floating_point()):
@@ -108,7 +112,16 @@ def _refuse_unknown(held: Held, given: Mapping[str, Tensor], which: str) -> None
             raise MismatchedModels(f"tensor {name!r} of {which} of the span is not in its origin")
 
 
-def _check_shape(name: str, origin: Tensor, tensor: Tensor, which: str) -> None:
+def _check_plain(name: str, tensor: Tensor, which: str) -> None:
+    if tensor.is_complex() or tensor.is_meta or tensor.layout is not torch.strided:
+        raise BadInput(
+            f"tensor {name!r} of {which} of the span is {tensor.dtype}, {tensor.layout}, on "
+            f"{tensor.device}; a span holds dense tensors of real numbers"
+        )
+
+
+def _check_fits(name: str, origin: Tensor, tensor: Tensor, which: str) -> None:
+    _check_plain(name, tensor, which)
     if tensor.shape != origin.shape:
         raise MismatchedModels(
             f"tensor {name!r} has shape {list(tensor.shape)} in {which} of the span, "

@@ -1,4 +1,4 @@
-"""Rounding float64 to a narrower dtype once."""
+"""Between float64 and narrow dtypes: rounding once, and dtypes to calculate in."""
 
 import torch
 from torch import Tensor
@@ -24,3 +24,8 @@ def round_once(values: Tensor, dtype: torch.dtype) -> Tensor:
     # zero has no neighbour towards zero; what float32 rounds to zero is zero in all the others
     step = torch.where(single == 0, 0, step).to(torch.int32)
     return (bits + step).view(torch.float32).to(dtype)
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Choose a dtype to calculate in: float16 overflows in sums, float8 has no arithmetic."""
+    return dtype if dtype.itemsize >= 4 else torch.float32

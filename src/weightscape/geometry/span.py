@@ -42,12 +42,13 @@ class Span:
 
     Integer and boolean tensors do not move; they are the origin's. Floating buffers move like
     weights: BatchNorm's statistics at a point are sums of the ends' statistics, not those of the
-    network at that point (see `tasks.statistics.recompute_statistics`).
+    network at that point, and beyond the ends a variance may become negative; recompute them
+    (`tasks.statistics.recompute_statistics`).
 
     With LoRA adapters a span of the adapters' own tensors moves in *factor space*: half way
     between ``B1 A1`` and ``B2 A2`` it is at ``(B1 + B2)(A1 + A2) / 4``. A span whose directions
     are their products moves in *product space*, where it is at ``(B1 A1 + B2 A2) / 2``. They
-    agree at the ends and nowhere else.
+    agree at the ends and in general nowhere else.
 
     >>> span = Span.through([{"w": torch.zeros(2)}, {"w": torch.ones(2)}])
     >>> span.tensors([0.25])

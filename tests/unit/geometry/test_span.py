@@ -300,6 +300,17 @@ def test_models_that_do_not_correspond_are_refused_by_the_tensors_name() -> None
             call(Span.through([good, weights(1)]))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [torch.ones(2, dtype=torch.complex64), torch.ones(2, device="meta"), torch.ones(2).to_sparse()],
+)
+def test_tensors_that_are_not_plain_are_refused(odd: Tensor) -> None:
+    with pytest.raises(BadInput, match="'w' of the origin of the span.*dense"):
+        Span.through([{"w": odd}])
+    with pytest.raises(BadInput, match="'w' of model 1"):
+        Span.through([{"w": torch.ones(2)}, {"w": odd}])
+
+
 def test_models_of_another_type_are_summed_into_the_origins() -> None:
     one, other = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0], dtype=torch.bfloat16)
     made = Span.through([{"w": one}, {"w": other}]).tensors((0.5,))
