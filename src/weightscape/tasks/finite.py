@@ -21,7 +21,7 @@ def explain_non_finite(
     for name, tensor in model.module.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             return f"{what}: its tensor {name!r} holds NaN or infinity"
-    batch = next(batch for batch in batches if example in batch.examples)
+    batch = next(it for it in batches if any(one is example for one in it.examples))
     at = first_non_finite(model.module, batch.to(model.device), task)
     where = f"first in the output of {at!r}" if at else "though every module's output is finite"
     return f"{what}: all weights are finite; {where}"

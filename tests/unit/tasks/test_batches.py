@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from weightscape.errors import BadInput, UnknownName
+from weightscape.tasks.batches import _Kept, collate, prepare, sample_rows
+from weightscape.tasks.processors import ArrayProcessor
+from weightscape.tasks.task import Example, Task
+
+
+def task_of(rows, **more):
+    examples = tuple(Example([float(i), 1.0], i % 2, 100 + i) for i in range(rows))
+    return Task("t", "", ("a", "b"), {"test": examples}, **more)
+
+
+class Counting(ArrayProcessor):
+    """Takes the first number of an example for its length, and counts how often it is called."""
+
+    calls = 0
+
+    def __call__(self, examples, task):
+        type(self).calls += 1
+        return super().__call__(examples, task)
+
+    def lengths(self, examples, task):
+        return [int(example.inputs[0]) for example in examples]
+
+
+def test_a_sample_is_the_same_each_time_and_smaller_ones_are_part_of_it():
+    task = task_of(50)
+    small, large = sample_rows(task, "test", 10), sample_rows(task, "test", 20)
+    assert small == sample_rows(task, "test", 10)
+    assert {e.row for e in small} < {e.row for e in large}
+    assert [e.row for e in large] == sorted(e.row for e in large)
+    assert sample_rows(task, "test", 50) == sample_rows(task, "test") == task.rows("test")
+
+
+def test_a_file_that_is_sorted_by_label_is_no_trap():
+    rows = tuple(Example("x", int(i >= 500), i) for i in range(1000))
+    task = Task("sorted", "", ("a", "b"), {"test": rows})
+    assert 30 < sum(e.target for e in sample_rows(task, "test", 100)) < 70
+
+
+def test_batches_hold_examples_of_like_length_and_know_their_places():
+    batches = prepare(ArrayProcessor(), task := task_of(7), "test", batch=3)
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    batches = prepare(Counting("by length"), task, "test", batch=3)
+    lengths = [[e.inputs[0] for e in batch.examples] for batch in batches]
+    assert lengths == [[6, 5, 4], [3, 2, 1], [0]]
+    for batch in batches:
+        assert [task.rows("test")[i] for i in batch.order.tolist()] == list(batch.examples)
+        assert batch.targets.tolist() == [e.target for e in batch.examples]
+
+
+def test_batches_are_made_once_for_all_models_of_one_family():
+    task, before = task_of(8), Counting.calls
+    first = prepare(Counting(), task, "test", batch=4)
+    assert prepare(Counting(), task, "test", batch=4) is first
+    assert Counting.calls == before + 2
+    assert prepare(Counting("other"), task, "test", batch=4) is not first
+    assert prepare(Counting(), task, "test", batch=4, limit=3) is not first
+    assert prepare(Counting(), task_of(8), "test", batch=4) is not first
+
+
+def test_no_more_is_kept_than_there_is_room_for():
+    task = task_of(4)
+    batches = prepare(ArrayProcessor(), task, "test")
+    size = sum(batch.nbytes for batch in batches)
+    kept = _Kept(most=2 * size)
+    for key in "abc":
+        kept.put(key, None, batches)
+        kept.get("a")
+    assert kept.get("a") is batches  # it was used last
+    assert kept.get("b") is None
+    assert kept.get("c") is batches
+
+
+def test_a_batch_moves_with_all_its_tensors():
+    batch = collate(ArrayProcessor(), task_of(2).rows("test"), task_of(2))
+    moved = batch.to("meta")
+    assert moved.inputs["0"].device == moved.targets.device == torch.device("meta")
+    assert moved.examples == batch.examples
+
+
+def test_limits_and_batches_that_make_no_sense():
+    with pytest.raises(BadInput, match="a limit of 0"):
+        prepare(ArrayProcessor(), task_of(2), "test", limit=0)
+    with pytest.raises(BadInput, match="one row or more, got 0"):
+        prepare(ArrayProcessor(), task_of(2), "test", batch=0)
+    with pytest.raises(UnknownName, match="no split of task 't' named 'tset'"):
+        prepare(ArrayProcessor(), task_of(2), "tset")
