@@ -1,12 +1,14 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from weightscape.errors import BadInput, NotFound, UnknownName
 from weightscape.tasks import text_data
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.task_file import load_task
-from weightscape.tasks.task_schema import parse_yaml
+from weightscape.tasks.task_schema import check_task_table, parse_yaml
 
 
 @pytest.fixture
@@ -311,3 +313,39 @@ def test_a_packaged_task_by_name_is_the_zoo_s(packaged, folder):
     assert {e.row for e in task.rows("test")} <= {e.row for e in own.rows("test")}
     with pytest.raises(BadInput, match="has no use for the key 'columns'"):
         load_task(write_task(folder, "{data: rt_polarity, columns: {text: a}}"))
+
+
+yaml_like = st.one_of(
+    st.text(max_size=60),
+    st.text("data: rows.csv\n{}[]'\"&*!|>-?#%@,\t\x85\ufeff", max_size=60),
+    st.binary(max_size=40).map(lambda raw: raw.decode("latin1")),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(yaml_like)
+def test_whatever_a_task_file_holds_it_is_one_line_or_a_table(text):
+    try:
+        check_task_table(parse_yaml(text, "f.yml"), "f.yml")
+    except BadInput as error:
+        assert str(error).startswith("f.yml") and "\n" not in str(error)
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]),
+    st.one_of(
+        st.binary(max_size=80),
+        st.text('text,label\t\n"{}:[]ab\r', max_size=80).map(str.encode),
+        st.text("a,b\t\n", max_size=30).map(lambda rows: f"text,label\n{rows}".encode()),
+    ),
+)
+def test_whatever_a_data_file_holds_it_is_one_line_or_a_task(tmp_path, suffix, content):
+    file = tmp_path / f"f{suffix}"
+    file.write_bytes(content)
+    try:
+        load_task(file)
+    except BadInput as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
