@@ -27,14 +27,16 @@ def kind_of(table: TaskTable, columns: Sequence[str]) -> KindName:
     return "classification"
 
 
-def examples_of(records: Records, kind: KindName, table: TaskTable) -> list[Example]:
-    """Turn rows into examples with label names, numbers or texts as targets.
+def examples_of(
+    records: Records, kind: KindName, table: TaskTable, rows: Sequence[int]
+) -> list[Example]:
+    """Turn these rows into examples with label names, numbers or texts as targets.
 
     Raises BadInput naming the row for a missing column, an empty target, a number that is none,
     or an image outside the data's folder.
     """
     if kind == "custom":
-        return [Example(dict(record), None, row) for row, record in enumerate(records.rows)]
+        return [Example(dict(records.rows[row]), None, row) for row in rows]
     if kind in ("seq2seq", "causal"):
         _check_columns(records, (table.columns.text, table.columns.target))
         target: Callable[[Records, int, str], Any] = _written
@@ -42,10 +44,7 @@ def examples_of(records: Records, kind: KindName, table: TaskTable) -> list[Exam
     else:
         target, at_target = _labels(table), table.columns.label
     read = _inputs(records, kind, table.columns, at_target)
-    return [
-        Example(read(records, row), target(records, row, at_target), row)
-        for row in range(len(records.rows))
-    ]
+    return [Example(read(records, row), target(records, row, at_target), row) for row in rows]
 
 
 def _inputs(

@@ -105,23 +105,28 @@ def _task(
         table.target_tokens,
         _function(told, table, folder, trust_code=trust_code),
     )
-    one_target = kind in ("classification", "pair")
-    given: dict[str, tuple[Example, ...]] = {}
-    for split, (part, rows) in _given(table, read, progress).items():
-        examples = examples_of(part, kind, table)
-        cleaned = clean_examples([examples[row] for row in rows], one_target=one_target)
-        if cleaned.told:
-            progress.note(f"{part.source}: left out of {split or 'the'} rows: {cleaned.told}")
-        if not cleaned.kept:
-            raise BadInput(f"{part.source}: no row has an input and one target; {cleaned.told}")
-        given[split] = cleaned.kept
+    given = {
+        split: _cleaned(part, examples_of(part, kind, table, rows), kind, progress)
+        for split, (part, rows) in _given(table, read, progress).items()
+    }
     strata = _strata(table, kind, regression=regression)
-    made_of_all = set(given) == {"train"}
     splits = _splits(name, given, table, strata, progress)
-    if made_of_all and one_target and not regression and not like.labels:
+    labelled = kind in ("classification", "pair") and not regression
+    if labelled and not like.labels and set(given) == {"train"}:
         # labels that are so rare that they were all held out are no unknown ones
         like = replace(like, labels=in_order(example.target for example in given["train"]))
     return build_task(like, splits, regression=regression)
+
+
+def _cleaned(
+    part: Records, examples: Sequence[Example], kind: KindName, progress: Progress
+) -> tuple[Example, ...]:
+    cleaned = clean_examples(examples, one_target=kind in ("classification", "pair"))
+    if cleaned.told:
+        progress.note(f"{part.source}: rows left out: {cleaned.told}")
+    if not cleaned.kept:
+        raise BadInput(f"{part.source}: no row has an input and one target; {cleaned.told}")
+    return cleaned.kept
 
 
 def _splits(

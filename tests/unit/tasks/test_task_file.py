@@ -126,6 +126,10 @@ def test_a_split_column_is_followed(tmp_path):
     task = load_task(tmp_path / "a.jsonl")
     assert {e.row for e in task.rows("validation")} == set(range(20, 30))
     assert {e.row for e in task.rows("test")} == set(range(30, 40))
+    # what is left out may lack its labels
+    lines(
+        tmp_path, "a.jsonl", [{**r, "label": None} if i >= 30 else r for i, r in enumerate(records)]
+    )
     named = "{data: a.jsonl, split: {names: {train: train, test: dev}, shares: {train: 1}}}"
     task = load_task(write_task(tmp_path, named))
     assert set(task.splits) == {"train", "test"}
