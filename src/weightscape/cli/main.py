@@ -30,6 +30,8 @@ VERBS = (
     "remove",
     "fine-tune",
     "evaluate",
+    "path",
+    "plane",
 )
 
 INTERRUPTED = 130

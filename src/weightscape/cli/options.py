@@ -43,6 +43,59 @@ Pooling = Annotated[
     str | None,
     typer.Option("--pooling", metavar="NAME", help="How cosines are pooled over tensors."),
 ]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option("--task", metavar="T", help="A task file, a packaged task, or data."),
+]
+Rows = Annotated[str, typer.Option("--rows", metavar="N", help="Held-out rows to score, or all.")]
+TrainRows = Annotated[
+    str, typer.Option("--train-rows", metavar="N", help="Training rows to score, or all.")
+]
+Head = Annotated[
+    str,
+    typer.Option(
+        "--head", metavar="NAME", help="auto, own, probe, or a model whose head is used throughout."
+    ),
+]
+Space = Annotated[
+    str,
+    typer.Option(
+        "--space", metavar="NAME", help="Of adapters: factor (their tensors) or product (weights)."
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", metavar="NAME", help="The metric that is meant (default: the task's)."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder of the results (default: in the atlas)."),
+]
+ScoreBatch = Annotated[int, typer.Option("--score-batch", min=1, help="Rows at once when scoring.")]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
+]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")]
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        "--factory", metavar="MODULE:FUNCTION", help="Makes a plain torch module; it is run."
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that a model brings.")
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the function that a task file names.")
+]
+Plots = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Also draw it: FILE.png, .svg, .pdf or .html; repeatable."
+    ),
+]
 
 
 def parse_size(text: str) -> int:
