@@ -2,7 +2,9 @@
 
 The public names, loaded when they are first asked for, so that `import weightscape` takes no time:
 the facade (Atlas), checkpoints (discover, open_checkpoint, write_checkpoint, fingerprint), the
-methods (gram_pass, recover_forest, chart_regions), their data, and the errors one catches.
+methods (gram_pass, recover_forest, chart_regions), tasks and models that are run (load_task,
+load_model, evaluate, fine_tune, linear_probe), what lies between models (Span, connect, plane),
+their data, and the errors one catches.
 """
 
 from importlib import import_module
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from weightscape.geometry.gram import gram_pass
     from weightscape.geometry.piece import Member
     from weightscape.geometry.products import TreeGram
+    from weightscape.geometry.span import Span
     from weightscape.io import (
         Checkpoint,
         discover,
@@ -30,8 +33,20 @@ if TYPE_CHECKING:
         write_checkpoint,
     )
     from weightscape.lineage.forest import recover_forest
+    from weightscape.paths.bends import BendTraining
+    from weightscape.paths.path import connect
+    from weightscape.paths.plane import plane
+    from weightscape.paths.records import PathResult, PlaneResult
     from weightscape.progress import Progress
     from weightscape.regions.chart import chart_regions
+    from weightscape.tasks.arrays import task_from_arrays
+    from weightscape.tasks.evaluate import evaluate
+    from weightscape.tasks.fine_tune import fine_tune
+    from weightscape.tasks.fine_tuning import FineTuning
+    from weightscape.tasks.models import load_model
+    from weightscape.tasks.objective import Scoring
+    from weightscape.tasks.probe import linear_probe
+    from weightscape.tasks.task_file import load_task
 
 __version__ = "0.1.0"
 
@@ -39,15 +54,21 @@ __all__ = [
     "Atlas",
     "BadCheckpoint",
     "BadInput",
+    "BendTraining",
     "Checkpoint",
     "Edge",
+    "FineTuning",
     "Forest",
     "Member",
     "Model",
     "NotFound",
+    "PathResult",
+    "PlaneResult",
     "Progress",
     "Region",
     "RegionMap",
+    "Scoring",
+    "Span",
     "TreeGram",
     "Undecided",
     "UnknownName",
@@ -55,11 +76,19 @@ __all__ = [
     "WeightscapeError",
     "__version__",
     "chart_regions",
+    "connect",
     "discover",
+    "evaluate",
+    "fine_tune",
     "fingerprint",
     "gram_pass",
+    "linear_probe",
+    "load_model",
+    "load_task",
     "open_checkpoint",
+    "plane",
     "recover_forest",
+    "task_from_arrays",
     "write_checkpoint",
 ]
 
@@ -70,10 +99,23 @@ _HOMES = {
     "geometry.gram": "gram_pass",
     "geometry.piece": "Member",
     "geometry.products": "TreeGram",
+    "geometry.span": "Span",
     "io": "Checkpoint discover fingerprint open_checkpoint write_checkpoint",
     "lineage.forest": "recover_forest",
+    "paths.bends": "BendTraining",
+    "paths.path": "connect",
+    "paths.plane": "plane",
+    "paths.records": "PathResult PlaneResult",
     "progress": "Progress",
     "regions.chart": "chart_regions",
+    "tasks.arrays": "task_from_arrays",
+    "tasks.evaluate": "evaluate",
+    "tasks.fine_tune": "fine_tune",
+    "tasks.fine_tuning": "FineTuning",
+    "tasks.models": "load_model",
+    "tasks.objective": "Scoring",
+    "tasks.probe": "linear_probe",
+    "tasks.task_file": "load_task",
 }
 _HOME_OF = {name: f"weightscape.{home}" for home, names in _HOMES.items() for name in names.split()}
 

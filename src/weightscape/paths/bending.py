@@ -12,6 +12,7 @@ import xxhash
 from torch import Tensor
 
 from weightscape.errors import BadInput
+from weightscape.io.json_files import read_json
 from weightscape.paths.bends import BendTraining, Trained, add_bends, told, train_bends
 from weightscape.paths.curve_loss import losses_of_rows, training_loss, validation_loss
 from weightscape.paths.curves import Curve
@@ -20,6 +21,7 @@ from weightscape.progress import Progress, silent
 from weightscape.tasks.adapters import write_adapter
 from weightscape.tasks.bases import find_base
 from weightscape.tasks.fingerprint import task_fingerprint
+from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import config_dict, tokenizer_files
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.spanning import SpannedModels
@@ -157,12 +159,18 @@ def _export(spanned: SpannedModels, number: int, home: Path) -> str:
         parent = "" if model.folder is None else str(find_base(model.folder))
         write_adapter(model.module, half, parent=parent, names=model.adapted)
     else:
-        has_config = hasattr(getattr(model.module, "config", None), "to_dict")
-        spanned.span.export(
-            point,
-            half,
-            config=config_dict(model.module) if has_config else None,
-            extra_files={} if model.folder is None else tokenizer_files(model.folder),
-        )
+        files = {} if model.folder is None else tokenizer_files(model.folder)
+        spanned.span.export(point, half, config=_config(model), extra_files=files)
     half.rename(folder)
     return str(folder)
+
+
+def _config(model: LiveModel) -> dict[str, Any]:
+    """Give what config.json should say: above all which labels the head was made for."""
+    if hasattr(getattr(model.module, "config", None), "to_dict"):
+        return config_dict(model.module)
+    stored = None if model.folder is None else model.folder / "config.json"
+    if stored is not None and stored.is_file():
+        return dict(read_json(stored))
+    labels = {} if model.labels is None else dict(enumerate(model.labels))
+    return {"architectures": [type(model.module).__name__], "id2label": labels}
