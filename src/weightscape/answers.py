@@ -14,7 +14,9 @@ class EdgeAnswer(Answer):
 
     parent: str
     child: str
-    kind: str = Field(description="copy, cast, lora, frozen-part, full, merge, ... or unknown")
+    kind: str = Field(
+        description="copy, cast, lora, adapter, frozen-part, full, merge, ... or unknown"
+    )
     confidence: float = Field(ge=0, le=1, description="that this pair and direction are right")
     evidence: list[str] = Field(description="why, in short sentences")
 

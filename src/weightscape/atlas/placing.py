@@ -297,7 +297,8 @@ def _base_of(
             continue
         tree = families.get_tree(connection, base.tree_id)
         shapes = {it.name: it.shape for it in families.tensors_of(connection, tree.family_id)}
-        if isinstance(candidate.checkpoint, Adapter) and matched(
+        # one that works beside the weights says no more than its base's name
+        if not isinstance(candidate.checkpoint, Adapter) or matched(
             candidate.checkpoint.tensors, shapes
         ):
             return base

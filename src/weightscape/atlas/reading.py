@@ -146,6 +146,9 @@ def member_of(
         if base is not None:
             return adapted(model.name, checkpoint, base, shapes)
         return Member(model.name, checkpoint, matched(checkpoint.tensors, shapes))
+    if model.kind == "adapter":
+        # it works beside its base's weights: read as a model, it is its base
+        return Member(model.name, shelf.absent, {}, onto=base)
     return Member(model.name, checkpoint, match(shapes, backbone_of(checkpoint), least=0.0) or {})
 
 

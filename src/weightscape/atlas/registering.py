@@ -132,6 +132,8 @@ def _opened(
     checkpoint = shelf.open(str(path))
     whole = content_hash(checkpoint, progress) if verify else None
     ranks = dict(checkpoint.ranks) if isinstance(checkpoint, Adapter) else None
+    if ranks is None and found.kind == "adapter":
+        ranks = {}
     return Model(
         name=found.name,
         path=str(path),

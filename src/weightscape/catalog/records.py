@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 EdgeKind = Literal[
-    "full", "lora", "frozen-part", "cast", "quantised", "copy", "merge", "pruned", "unknown"
+    "full",
+    "lora",
+    "adapter",
+    "frozen-part",
+    "cast",
+    "quantised",
+    "copy",
+    "merge",
+    "pruned",
+    "unknown",
 ]
 
 
@@ -17,7 +26,8 @@ class ModelFacts:
     model card, adapter config, provenance), already resolved; nearest claim first.
     wants: the same claims as they are written, for models that are not in the atlas.
     run, step: the training run a `checkpoint-N` folder belongs to, and N.
-    adapter_ranks: rank by tensor for a LoRA adapter (None for a full model).
+    adapter_ranks: rank by tensor for a LoRA adapter, empty for an adapter that works beside the
+    weights (bottleneck, prefix), None for a full model.
     """
 
     name: str

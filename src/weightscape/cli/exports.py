@@ -5,7 +5,13 @@ import io
 
 from weightscape.answers import TreeAnswer
 
-STYLES = {"full": "solid", "lora": "dashed", "cast": "dotted", "copy": "dotted"}
+STYLES = {
+    "full": "solid",
+    "lora": "dashed",
+    "adapter": "dashed",
+    "cast": "dotted",
+    "copy": "dotted",
+}
 
 
 def as_dot(tree: TreeAnswer) -> str:

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from weightscape.errors import NotFound, WeightscapeError
-from weightscape.io.adapter_config import stands_beside
 from weightscape.io.claims import declared_bases
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
-    ADAPTER_CONFIG,
     foreign_format,
     is_torch,
     is_weights,
@@ -153,7 +151,7 @@ def _in_file(path: Path) -> Iterator[_Item]:
     elif name in (layout.weights, layout.adapter) and stands_for_folder(name):
         kind: Literal["full", "adapter"] = "full" if name == layout.weights else "adapter"
         whole = _Candidate(folder.parent, (folder.name,), folder, name, kind)
-        yield folder.name, _beside(whole) or _checked(whole)
+        yield folder.name, _checked(whole)
     elif is_weights(name):
         yield path.stem, _checked(_Candidate(folder, (path.stem,), folder, name, lone=True))
     else:
@@ -176,7 +174,7 @@ def _in_folder(folder: Folder, origin: Path, parts: tuple[str, ...]) -> Iterator
     if layout.weights or layout.adapter:
         kind: Literal["full", "adapter"] = "full" if layout.weights else "adapter"
         whole = _Candidate(origin, parts, folder.path, files[0], kind)
-        yield name, _packed(folder) or _beside(whole) or _checked(whole)
+        yield name, _packed(folder) or _checked(whole)
     for file in layout.lone:
         own = (*parts, Path(file).stem)
         lone = _Candidate(origin, own, folder.path, file, lone=True)
@@ -217,20 +215,6 @@ def _packed(folder: Folder) -> Skipped | None:
         return None
     reason = f"weights packed by {method} are recognised but not read yet"
     return Skipped(folder.path, reason, "unsupported")
-
-
-def _beside(candidate: _Candidate) -> Skipped | None:
-    """Pass over an adapter that works beside its base's weights: it has no place among them."""
-    if candidate.kind != "adapter":
-        return None
-    try:
-        kind = stands_beside(read_json(candidate.folder / ADAPTER_CONFIG))
-    except WeightscapeError:
-        return None  # opening it will say what is wrong
-    if kind is None:
-        return None
-    reason = f"is a {kind} adapter, which leaves its base's weights as they are: not charted yet"
-    return Skipped(candidate.folder, reason, "unsupported")
 
 
 def _foreign(folder: Folder, *, readable: bool) -> Iterator[Skipped]:

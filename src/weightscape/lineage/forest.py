@@ -18,6 +18,10 @@ from weightscape.lineage.rooting import Rooting, ancestors, best_rooting
 SURE = 0.97  # links that files or equal numbers settle; never 1, for files may lie
 COPY_EITHER_WAY = 0.5
 LONE_PAIR = 0.7  # two models have no structure: the direction must be at least this likely
+BESIDE = (
+    "an adapter of this base, by its own configuration",
+    "works beside the base's weights and leaves them as they are",
+)
 SUREST_PAIR = 0.55  # norms alone: unequal siblings and weight decay look the same
 STEP_OR_MERGE = 0.55
 
@@ -252,6 +256,10 @@ def _with_copies(
     for group in groups:
         original = names[group[0]]
         for i in group[1:]:
+            base = _base_beside(facts, names[i], names)
+            if base is not None:
+                edges.append(Edge(base, names[i], "adapter", SURE, BESIDE))
+                continue
             if original in casts:
                 source = casts[original]
                 edges.append(
@@ -268,6 +276,13 @@ def _with_copies(
             words = ("all tensors are equal by content hash", reason)
             edges.append(Edge(original, names[i], "copy", SURE if sure else COPY_EITHER_WAY, words))
     return Forest(tuple(edges), found.roots, found.undecided)
+
+
+def _base_beside(facts: Mapping[str, ModelFacts], name: str, names: Sequence[str]) -> str | None:
+    """Name the base of an adapter that changes no weight of it, if that is here."""
+    if name not in facts or facts[name].adapter_ranks != {}:
+        return None
+    return next((base for base in facts[name].declared if base in names), None)
 
 
 def _is_step_of(facts: Mapping[str, ModelFacts], step: str, final: str) -> bool:

@@ -64,7 +64,7 @@ def _branch(
     style = (0, (2.5, 1.8)) if edge.confidence < UNSURE else "solid"
     colour = ACCENT if edge.kind == "merge" else SOFT_INK
     same = edge.kind in ("copy", "cast", "quantised")
-    width = 3.2 if same else 0.8 if edge.kind in ("lora", "pruned", "unknown") else 1.4
+    width = 3.2 if same else 0.8 if edge.kind in ("lora", "adapter", "pruned", "unknown") else 1.4
     ends = [above[0], here[0] - 0.006], [here[1]] * 2
     axes.plot(*ends, color=colour, linewidth=width, linestyle=style, zorder=2)
     if same:  # a double line, like an equals sign: nothing was learnt in between

@@ -150,10 +150,9 @@ def test_a_folder_gives_back_what_was_written_and_tells_its_base(stored):
     assert json.loads((folder / "adapter_config.json").read_text())["bottleneck"] == 2
 
 
-def test_the_catalog_is_told_why_it_has_no_place(stored):
-    found, skipped = discover([stored[0].parent])
-    assert found == []
-    assert "bottleneck adapter, which leaves its base's weights as they are" in skipped[0].reason
+def test_it_is_found_as_an_adapter_of_its_base(stored):
+    (found,), skipped = discover([stored[0].parent])
+    assert (found.kind, found.declared, skipped) == ("adapter", ("org/base",), [])
 
 
 @pytest.mark.parametrize(
