@@ -259,7 +259,7 @@ def telling(where: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        if "trust_remote_code" in reason:
+        if "trust_remote_code" in str(error):
             raise BadInput(
                 f"{where}: it wants to run code of its own; trust_remote_code "
                 "(--trust-remote-code) allows that"

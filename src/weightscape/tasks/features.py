@@ -1,6 +1,7 @@
 """What a frozen backbone says of examples: one vector each, whatever the head makes of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,6 +63,21 @@ def features(
 
 def feature_reader(model: LiveModel, pooling: str = "auto") -> Callable[[Batch], Tensor]:
     """Make the function that gives a batch's features [b, d], through which gradients flow."""
+    read = _reader(model, pooling)
+    if getattr(model.processor, "joined", False):
+        return lambda batch: read(_questions(batch))
+    return read
+
+
+def _questions(batch: Batch) -> Batch:
+    """Hide the answers that follow the prompts in what causal models read."""
+    if batch.targets is None or batch.targets.ndim != 2:
+        return batch
+    mask = batch.inputs["attention_mask"] * (batch.targets == NOT_WRITTEN)
+    return replace(batch, inputs={**batch.inputs, "attention_mask": mask})
+
+
+def _reader(model: LiveModel, pooling: str) -> Callable[[Batch], Tensor]:
     base = _transformer(model.module)
     if pooling == "auto":
         pooling = "head" if base is None else _usual(base)
@@ -172,8 +188,6 @@ def _own_tokens(hidden: Tensor, batch: Batch) -> Tensor:
     if mask is None:
         return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
     mask = mask.bool()
-    if batch.targets is not None and batch.targets.shape == mask.shape:
-        mask = mask & (batch.targets == NOT_WRITTEN)  # the answer is no part of the question
     extra = hidden.shape[1] - mask.shape[1]
     return nn.functional.pad(mask, (extra, 0), value=False) if extra > 0 else mask
 
