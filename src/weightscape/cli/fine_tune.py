@@ -85,7 +85,10 @@ def fine_tune(
         ),
     ] = None,
     trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Run code of START or of the task's file.")
+        bool, typer.Option("--trust-code", help="Run the function that a task file names.")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that START brings with it.")
     ] = False,
     score_rows: Annotated[
         int, typer.Option("--score-rows", min=1, help="Held-out rows to score it on.")
@@ -134,13 +137,13 @@ def fine_tune(
     with console.progress(quiet or json) as progress:
         data = load_task(task, trust_code=trust_code, progress=progress)
         model: Any = start
-        if factory is not None or trust_code:
+        if factory is not None or trust_remote_code:
             model = load_model(
                 start,
                 data,
                 factory=factory,
                 init_seed=how.init_seed,
-                trust_remote_code=trust_code,
+                trust_remote_code=trust_remote_code,
                 device=device,
             )
         done = train(model, data, out, how, score_rows=score_rows, device=device, progress=progress)

@@ -50,6 +50,8 @@ def add_factors(
         lora_alpha=2 * rank,
         lora_dropout=0.0,
         target_modules=_targets(model, places),
+        # GPT-2's Conv1D keeps its weights as (in, out); the stored adapter must say so
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         modules_to_save=None if task_type else _kept_whole(head),
     )
     return _wrap(model, config, seed)
@@ -164,7 +166,8 @@ def _wrap(model: nn.Module, config: Any, seed: int) -> nn.Module:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back the warnings of peft asking transformers for names it is about to drop."""
+    """Keep back what peft warns of itself: names about to go, settings that it puts right."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set")
         yield
