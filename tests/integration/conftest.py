@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import populations
 import pytest
+from browsing import Show, start_browser, watch
 from harness import run
 from populations import Population
 
@@ -35,3 +37,17 @@ def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Populati
     outcome = run("chart", made.folder, "--atlas", folder / "atlas")
     assert outcome.code == 0, outcome
     yield made, folder / "atlas"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give a browser to the tests of a module."""
+    with start_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Iterator[Show]:
+    """Write and open pages; at the end nothing may have gone wrong or left the page."""
+    with watch(browser, tmp_path) as opened:
+        yield opened

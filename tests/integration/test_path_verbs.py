@@ -1,0 +1,172 @@
+"""`path` and `plane` from the command line on tiny models: what they print, keep and refuse."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from harness import ask, run
+
+from weightscape.answers import PathAnswer, PlaneAnswer
+from weightscape.atlas import Atlas
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] good bad fine poor film book a the was very not".split()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a tiny BERT, a task, three fine-tuned models, and their charted atlas."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("runs")
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder / "models" / "base")
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]"
+    ).save_pretrained(folder / "models" / "base")
+    lines = ["text,label"]
+    lines += [
+        f"{start} {thing} was {'very ' * very}{word},"
+        + ("pos" if word in ("good", "fine") else "neg")
+        for start in ("a", "the")
+        for thing in ("film", "book")
+        for very in range(4)
+        for word in ("good", "bad", "fine", "poor")
+    ]
+    (folder / "reviews.csv").write_text("\n".join(lines) + "\n")
+    for seed in range(3):
+        outcome = run(
+            *("fine-tune", folder / "models" / "base", folder / "models" / f"run-{seed}"),
+            *("--task", folder / "reviews.csv", "--steps", 25, "--lr", 0.01, "--seed", seed),
+        )
+        assert outcome.code == 0, outcome
+    outcome = run("chart", folder / "models", "--atlas", folder / "atlas")
+    assert outcome.code == 0, outcome
+    return folder
+
+
+def given(runs: Path, *more: object) -> tuple[object, ...]:
+    chance = ("--allow-chance",) if more[0] == "path" else ()
+    return (*more, "--task", runs / "reviews.csv", "--device", "cpu", *chance)
+
+
+def test_a_line_is_scored_printed_kept_and_drawn(runs: Path, tmp_path: Path) -> None:
+    picture, lone = tmp_path / "path.png", tmp_path / "path.html"
+    outcome = run(
+        *given(runs, "path", "run-0", "run-1", "--atlas", runs / "atlas", "--points", 6),
+        *("--plot", picture, "--plot", lone),
+    )
+    assert outcome.code == 0, outcome
+    assert outcome.out.split(":")[0] in ("connected", "not connected", "cannot tell")
+    assert "scored on" in outcome.out and "distance" in outcome.out
+    assert picture.stat().st_size > 20_000
+    assert "run-0 to run-1" in lone.read_text("utf-8")
+    with Atlas(runs / "atlas") as atlas:
+        (kept,) = [it for it in atlas.paths() if it.kind == "path"]
+    assert kept.models == ("run-0", "run-1")
+    told = json.loads((Path(kept.folder) / "path.json").read_text())
+    assert told == kept.result
+    page = (runs / "atlas" / "index.html").read_text("utf-8")
+    assert 'id="paths-card"' in page
+    assert len(list((runs / "atlas" / "paths").iterdir())) == 1
+
+
+def test_the_answer_has_the_keys_and_agrees_with_itself(runs: Path) -> None:
+    answer = ask(
+        PathAnswer,
+        *given(runs, "path", runs / "models" / "run-0", "run-2", "--atlas", runs / "atlas"),
+        *("--points", 5, "--rows", 8, "--train-rows", 16),
+    )
+    assert (answer.a, answer.b, answer.curve) == ("run-0", "run-2", "line")
+    assert [it.t for it in answer.points] == [0, 0.25, 0.5, 0.75, 1]
+    assert answer.barrier is not None
+    rises = [it.loss - it.chord for it in answer.points if it.loss is not None and it.chord]
+    assert answer.barrier == pytest.approx(max(0.0, *rises), abs=1e-9)
+    table = answer.knowledge.train
+    assert (answer.rows, answer.train_rows, len(table.rows)) == (8, 16, 16)
+    steps = zip(pairwise(table.correct), answer.forgotten[1:], strict=True)
+    for (before, now), lost in steps:
+        pairs = zip(table.rows, before, now, strict=True)
+        assert sorted(lost) == sorted(row for row, x, y in pairs if (x, y) == ("1", "0"))
+
+
+def test_a_bend_is_trained_once_and_used_again(runs: Path, tmp_path: Path) -> None:
+    asked = given(runs, "path", runs / "models/run-0", runs / "models/run-1", "--points", 5)
+    curve = ("--curve", "bezier", "--atlas", tmp_path / "none")
+    first = ask(PathAnswer, *asked, *curve, "--steps", 3, "--out", tmp_path / "out")
+    assert first.training is not None
+    (bend,) = first.training.folders
+    again = ask(PathAnswer, *asked, *curve, "--bend", bend, "--out", tmp_path / "again")
+    assert again.training is None
+    # a bend is stored as a model and read as one: the same up to the storing
+    assert [it.loss for it in again.points] == pytest.approx(
+        [it.loss for it in first.points], abs=1e-5
+    )
+    assert not (tmp_path / "none").exists()  # no atlas is made where there is none
+
+
+def test_a_plane_is_scored_kept_and_drawn(runs: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "plane.svg"
+    asked = given(runs, "plane", "run-0", "run-1", "run-2", "--atlas", runs / "atlas")
+    answer = ask(PlaneAnswer, *asked, "--grid", 4, "--plot", picture)
+    assert (len(answer.losses), len(answer.losses[0])) == (4, 4)
+    assert answer.models == ["run-0", "run-1", "run-2"]
+    assert answer.positions[0] == (0, 0) and answer.positions[1][1] == 0
+    assert "run-2" in picture.read_text()
+    with Atlas(runs / "atlas") as atlas:
+        assert "plane" in {it.kind for it in atlas.paths()}
+    outcome = run(*asked, "--grid", 4)
+    assert outcome.code == 0 and "lowest point of the grid" in outcome.out
+
+
+def test_what_a_path_wrote_is_not_charted(runs: Path) -> None:
+    asked = given(runs, "path", "run-1", "run-2", "--atlas", runs / "atlas", "--points", 3)
+    assert run(*asked, "--curve", "chain", "--steps", 2).code == 0
+    before = run("list", "--atlas", runs / "atlas").out
+    assert run("chart", runs, "--atlas", runs / "atlas").code == 0
+    assert run("list", "--atlas", runs / "atlas").out == before
+
+
+def test_the_same_model_twice_is_a_path_of_no_length(runs: Path, tmp_path: Path) -> None:
+    model = runs / "models" / "run-0"
+    outcome = run(*given(runs, "path", model, model, "--points", 3, "--out", tmp_path / "o"))
+    assert outcome.code == 0, outcome
+    assert "the same model" in outcome.err
+    assert "distance 0" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("path", "run-0", "run-9", "--task", "t.yml"), "no model named 'run-9'; nearest: run-"),
+        (("path", "run-0", "run-1"), "--task T.yml"),
+        (("path", "run-0", "run-1", "--task", "t.yml", "--curve", "arc"), "--curve is line"),
+        (("path", "run-0", "run-1", "--task", "t.yml", "--points", "1"), "--points is 2 or more"),
+        (("path", "run-0", "run-1", "--task", "t.yml", "--rows", "few"), "--rows is a number"),
+        (("path", "run-0", "run-1", "--task", "t.yml", "--plot", "x.gif"), "must end in"),
+        (("path", "run-0", "run-1", "--task", "t.yml"), "t.yml"),
+        (("path", "./nowhere", "run-1", "--task", "t.yml"), "./nowhere"),
+        (("plane", "run-0", "run-1", "run-0", "--task", "t.yml"), "three different models"),
+        (("plane", "run-0", "run-1", "run-2", "--task", "a", "--task", "b"), "one task"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_line(
+    runs: Path, more: tuple[str, ...], said: str
+) -> None:
+    assert said in run(*more, "--atlas", runs / "atlas").error()
