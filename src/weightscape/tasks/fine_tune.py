@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 import weightscape
-from weightscape.errors import BadInput
+from weightscape.errors import BadInput, WeightscapeError
 from weightscape.io import open_checkpoint
 from weightscape.io.layout import ADAPTER_CONFIG
 from weightscape.progress import Progress, silent
@@ -96,15 +97,16 @@ def fine_tune(
         "method": how.method,
         "arguments": asdict(how),
     }
+    _scored_split(task)
     if not out.is_dir():
         place = _device(start, device)
         model = attach(load_start(start, task, init_seed=how.init_seed), how, task)
         model.module.to(place)
-        (work / "model").mkdir(parents=True, exist_ok=True)
-        ended = _train(
-            model, task, how, Resume(work / "state.pt", _identity(claim, start)), progress
-        )
-        scores = _score(model, task, score_rows, progress)
+        resume = Resume(work / "state.pt", _identity(claim, start))
+        with _leaving_nothing(work, unless=resume.file.exists()):
+            (work / "model").mkdir(parents=True, exist_ok=True)
+            ended = _train(model, task, how, resume, progress)
+            scores = _score(model, task, score_rows, progress)
         write_model(model, work / "model", parent=parent, merge=how.merge)
         if declare:
             told = {
@@ -185,9 +187,27 @@ def _early_stopping(
     return EarlyStopping(model.module, look, every=how.evaluate_every, patience=how.patience)
 
 
-def _score(model: LiveModel, task: Task, rows: int | None, progress: Progress) -> Scores:
+@contextmanager
+def _leaving_nothing(work: Path, *, unless: bool) -> Iterator[None]:
+    """Remove an unfinished folder after an error of the user's; a state from before stays."""
+    try:
+        yield
+    except WeightscapeError:
+        if not unless:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _scored_split(task: Task) -> str:
     split = "test" if task.splits.get("test") else "validation"
-    found: Evaluation = evaluate(model, task, split=split, limit=rows, progress=progress)
+    task.rows(split)
+    return split
+
+
+def _score(model: LiveModel, task: Task, rows: int | None, progress: Progress) -> Scores:
+    found: Evaluation = evaluate(
+        model, task, split=_scored_split(task), limit=rows, progress=progress
+    )
     return Scores(found.loss, dict(found.metrics), len(found.rows))
 
 

@@ -95,7 +95,7 @@ def train(
         for step in range(done, schedule.steps):
             loss = loss_at(step)
             if not torch.isfinite(loss):
-                raise BadInput(f"the loss is {float(loss)} at step {step}; try a smaller lr")
+                raise BadInput(f"the loss is {loss.item()} at step {step}; try a smaller lr")
             loss.backward()  # type: ignore[no-untyped-call]
             if schedule.clip:
                 nn.utils.clip_grad_norm_(trained, schedule.clip)

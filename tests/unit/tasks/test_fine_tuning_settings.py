@@ -198,6 +198,15 @@ def test_another_task_of_the_same_name_is_not_taken_for_this_one(tiny_base, task
         fine_tune(tiny_base, other, out, how)
 
 
+def test_a_training_that_fails_leaves_nothing(tiny_base, task, tmp_path):
+    with pytest.raises(BadInput, match="loss is nan|not finite|inf"):
+        fine_tune(tiny_base, task, tmp_path / "out", FineTuning(lr=1e30, steps=9, clip=0))
+    with pytest.raises(WeightscapeError, match="no split|validation"):
+        alone = replace(task, splits={"train": task.splits["train"]})
+        fine_tune(tiny_base, alone, tmp_path / "out", FineTuning(steps=2))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_devices_that_are_not_there(tiny_base, task, tmp_path):
     with pytest.raises(BadInput, match="device 'banana' cannot be used"):
         fine_tune(tiny_base, task, tmp_path / "out", FineTuning(), device="banana")
