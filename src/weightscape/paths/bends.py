@@ -154,6 +154,11 @@ def train_bends(
             weights = curve.weights(times[step])
             spanned.span.write(spanned.span.coefficients(in_model_order(weights)), module)
             loss = loss_at(times[step], step)
+            if not torch.isfinite(loss):
+                raise BadInput(
+                    f"at t = {times[step]:.4g}: the loss is {float(loss.detach())} at step {step} "
+                    "of the bends' training; try a smaller lr"
+                )
             gradients = torch.autograd.grad(loss, live, allow_unused=True)
             found = [
                 torch.zeros_like(p) if g is None else g

@@ -1,6 +1,6 @@
 """The loss over the plane through three models (Garipov et al. 2018, section 3.2 and figure 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -15,6 +15,7 @@ from weightscape.geometry.span import Span
 from weightscape.paths.records import PlaneResult
 from weightscape.paths.series import chance_loss
 from weightscape.progress import Progress, silent
+from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.objective import Objective, PointEvaluation, Scoring
 from weightscape.tasks.spanning import Source, Space, open_span
@@ -104,7 +105,6 @@ def plane(
                 point = coordinates.coefficients(u, v)
                 grid[-1].append(objective.at(point, f"(u, v) = ({u:.4g}, {v:.4g})"))
                 advance(1)
-    metrics = list(ends[0].test.metrics)
     return PlaneResult(
         names=(spanned.names[0], spanned.names[1], spanned.names[2]),
         task=task.name,
@@ -113,30 +113,37 @@ def plane(
         x=x,
         y=y,
         positions=coordinates.positions,
-        losses=np.array([[point.test.loss for point in row] for row in grid]),
-        train_losses=np.array([[point.train.loss for point in row] for row in grid]),
-        metrics={
-            name: np.array([[point.test.metrics[name] for point in row] for row in grid])
-            for name in metrics
-        },
-        train_metrics={
-            name: np.array([[point.train.metrics[name] for point in row] for row in grid])
-            for name in metrics
-        },
+        losses=_over(grid, lambda point: point.test.loss),
+        train_losses=_over(grid, lambda point: point.train.loss),
+        metrics=_metrics_over(grid, lambda point: point.test),
+        train_metrics=_metrics_over(grid, lambda point: point.train),
         ends_loss=(ends[0].test.loss, ends[1].test.loss, ends[2].test.loss),
-        ends_metrics={
-            name: (
-                ends[0].test.metrics[name],
-                ends[1].test.metrics[name],
-                ends[2].test.metrics[name],
-            )
-            for name in metrics
-        },
+        ends_metrics=_ends_metrics(ends),
         chance_loss=chance_loss(task),
         loss_rows=len(ends[0].test.rows),
         train_rows=len(ends[0].train.rows),
         seconds=perf_counter() - began,
     )
+
+
+Grid = Sequence[Sequence[PointEvaluation]]
+
+
+def _over(grid: Grid, value: Callable[[PointEvaluation], float]) -> Array:
+    return np.array([[value(point) for point in row] for row in grid])
+
+
+def _metrics_over(grid: Grid, split: Callable[[PointEvaluation], Evaluation]) -> dict[str, Array]:
+    names = split(grid[0][0]).metrics
+    return {
+        name: np.array([[split(point).metrics[name] for point in row] for row in grid])
+        for name in names
+    }
+
+
+def _ends_metrics(ends: Sequence[PointEvaluation]) -> dict[str, tuple[float, float, float]]:
+    a, b, c = (end.test.metrics for end in ends)
+    return {name: (a[name], b[name], c[name]) for name in a}
 
 
 def _axis(positions: Array, margin: float, points: int) -> Array:

@@ -41,7 +41,7 @@ def write_evaluations(file: Path, parts: Mapping[str, Evaluation]) -> None:
 def read_evaluations(file: Path) -> dict[str, Evaluation] | None:
     """Read what `write_evaluations` wrote; None where there is no file, or none that is whole."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             names = [key.removesuffix("/told") for key in stored.files if key.endswith("/told")]
             return {name: _evaluation(stored, name) for name in names} or None
     except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, EOFError):
