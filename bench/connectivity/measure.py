@@ -48,12 +48,12 @@ class Measuring:
     probe_rows: training rows where linear probes are fitted on them.
     """
 
-    points: int = 9
+    points: int = 7
     rows: int = 256
-    train_rows: int = 128
+    train_rows: int = 64
     probe_rows: int = 512
     bend_steps: int = 60
-    validation_rows: int = 128
+    validation_rows: int = 64
 
     def scoring(self, pair: Pair) -> Scoring:
         """Give the rows that points are scored on."""
@@ -68,7 +68,7 @@ class Measuring:
             lr=pair.one.how.lr,
             steps=steps,
             batch=pair.one.how.batch,
-            validate_every=steps // 2,
+            validate_every=steps,
             validation_points=3,
             validation_rows=self.validation_rows,
         )
