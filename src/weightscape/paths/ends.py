@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from weightscape.errors import BadInput, MismatchedModels
-from weightscape.geometry.span import Span
 from weightscape.paths.records import Ends
 from weightscape.tasks.spanning import SpannedModels
 
@@ -25,7 +24,7 @@ def measure_ends(
     one, two = span.vertex(0), span.vertex(1)
     if base is not None and spanned.space == "factor":
         raise BadInput("adapters are changes of their base already; give a base to whole models")
-    floating = _floating_names(span)
+    floating = _floating_names(spanned)
     sums = torch.zeros(2, 3, dtype=torch.float64)
     parameters = moving = 0
     moves = frozenset(span.names)
@@ -50,15 +49,14 @@ def measure_ends(
     )
 
 
-def _floating_names(span: Span) -> list[str]:
-    """Name the tensors that count, those that share their elements once."""
-    seen: set[int] = set()
-    names = []
-    for name, tensor in span.tensors(span.vertex(0)).items():
-        if tensor.is_floating_point() and tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            names.append(name)
-    return names
+def _floating_names(spanned: SpannedModels) -> list[str]:
+    """Name the span's tensors that count, those that share their elements once."""
+    known = {*spanned.span.names, *spanned.span.constants}
+    first: dict[int, str] = {}
+    for name, tensor in spanned.model.module.state_dict().items():
+        if name in known and tensor.is_floating_point() and tensor.numel():
+            first.setdefault(tensor.data_ptr(), name)
+    return list(first.values())
 
 
 def _of_base(base: Mapping[str, Tensor], name: str, like: Tensor, base_name: str) -> Tensor:

@@ -37,6 +37,10 @@ def computed_by(module: nn.Module) -> dict[str, Any]:
 def check_alike(first: LiveModel, other: LiveModel, tasks: Sequence[Task]) -> None:
     """Raise MismatchedModels unless both take the same inputs and compute with them alike."""
     pair = f"{first.name} and {other.name}"
+    if (first.adapted is None) != (other.adapted is None):
+        raise MismatchedModels(
+            f"one of {pair} is an adapter and one a whole model; use space='product'"
+        )
     one, two = type(first.module).__name__, type(other.module).__name__
     if one != two:
         raise MismatchedModels(f"{pair} are of different families: {one} and {two}")
@@ -46,10 +50,6 @@ def check_alike(first: LiveModel, other: LiveModel, tasks: Sequence[Task]) -> No
             raise MismatchedModels(
                 f"{pair} are of different families: {key} is {value!r} and {theirs[key]!r}"
             )
-    if (first.adapted is None) != (other.adapted is None):
-        raise MismatchedModels(
-            f"one of {pair} is an adapter and one a whole model; use space='product'"
-        )
     if first.adapted is not None:
         _check_base(first, other, pair)
     _check_tokenizers(first, other, tasks, pair)

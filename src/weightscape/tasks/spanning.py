@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from torch import Tensor
 from weightscape.errors import BadInput, MismatchedModels
 from weightscape.geometry.span import Span
 from weightscape.progress import Progress, silent
+from weightscape.tasks.adapters import merge_adapter
 from weightscape.tasks.alike import check_alike, computed_by
+from weightscape.tasks.heads import head_prefixes
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Task
@@ -45,14 +47,13 @@ class SpannedModels:
         """Add one more model to the span, given the tensors that move (others may be left out)."""
         span = self.span.extended(model=tensors)
         moving = {key: tensors[key] for key in span.names if key in tensors}
-        return SpannedModels(
-            span,
-            self.model,
-            self.head,
-            self.space,
-            (*self.names, name),
-            (*self.fingerprints, f"{tensors_fingerprint(moving)} in {self.fingerprints[0]}"),
-            self.surroundings,
+        # the tensors that do not move are the first model's, so its fingerprint belongs to it
+        content = f"{tensors_fingerprint(moving)} in {self.fingerprints[0]}"
+        return replace(
+            self,
+            span=span,
+            names=(*self.names, name),
+            fingerprints=(*self.fingerprints, content),
         )
 
 
@@ -135,25 +136,19 @@ def tensors_fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _load(source: Source, task: Task, loading: Mapping[str, Any]) -> LiveModel:
-    if isinstance(source, LiveModel):
+    if not isinstance(source, LiveModel):
+        return load_model(source, task, **loading)
+    if source.adapted is None or not loading["merge_adapter"]:
         return source
-    return load_model(source, task, **loading)
+    module = merge_adapter(source.module)
+    return replace(source, module=module, adapted=None, head=head_prefixes(module, task))
 
 
 def _detached(model: LiveModel, source: Source) -> LiveModel:
     """Give a live model whose module may be written into: a copy, where it is the caller's own."""
     if not isinstance(source, LiveModel):
         return model
-    return LiveModel(
-        model.name,
-        copy.deepcopy(model.module),
-        model.processor,
-        model.labels,
-        model.head,
-        model.adapted,
-        model.folder,
-        model.tokenizer,
-    )
+    return replace(model, module=copy.deepcopy(model.module))
 
 
 def _cloned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

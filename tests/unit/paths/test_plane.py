@@ -25,9 +25,8 @@ def test_coordinates_are_those_of_the_plane_itself(x, y):
 
 
 def test_the_models_lie_where_they_are_said_to():
-    models = [
-        tiny(n, b, np.eye(3)) for n, b in zip("abc", np.random.default_rng(0).random((3, 3, 3)))
-    ]
+    bodies = np.random.default_rng(0).random((3, 3, 3))
+    models = [tiny("abc"[i], bodies[i], np.eye(3)) for i in range(3)]
     span = span_of(models)
     found = frame(span, "abc")
     assert found.positions[0].tolist() == [0, 0] and found.positions[1, 1] == 0
