@@ -78,20 +78,20 @@ def path(
     A second --task follows another task on the same path. The bends of a Bezier curve or a chain
     are trained on the first. Results are kept in the atlas, if it knows both models, and in DIR.
     """
-    from weightscape.cli import console, path_words, path_work
+    from weightscape.cli import console, path_checks, path_words, path_work
 
-    path_work.check_tasks(task)
-    path_work.check_choice("--curve", curve, CURVES)
-    path_work.check_choice("--init", init, ("midpoint", "normal"))
-    path_work.check_choice("--space", space, ("factor", "product"))
-    path_work.check_least("--points", points, 2)
-    path_work.check_least("--bends", bends, 1)
+    path_checks.check_tasks(task)
+    path_checks.check_choice("--curve", curve, CURVES)
+    path_checks.check_choice("--init", init, ("midpoint", "normal"))
+    path_checks.check_choice("--space", space, ("factor", "product"))
+    path_checks.check_least("--points", points, 2)
+    path_checks.check_least("--bends", bends, 1)
     scored = {
-        "limit": path_work.parse_rows("--rows", rows),
-        "train_limit": path_work.parse_rows("--train-rows", train_rows),
+        "limit": path_checks.parse_rows("--rows", rows),
+        "train_limit": path_checks.parse_rows("--train-rows", train_rows),
         "batch": score_batch,
     }
-    path_work.check_plots(plot)
+    path_checks.check_plots(plot)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         ends = path_work.find_models([a, b], opened)
         learned = {"steps": steps, "lr": lr, "batch": batch, "init": init, "seed": seed}

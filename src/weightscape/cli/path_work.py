@@ -6,14 +6,15 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from weightscape.errors import BadInput, NotFound, UnknownName
+from weightscape.errors import NotFound, UnknownName
 
 if TYPE_CHECKING:
     from weightscape.answers import PathAnswer, PlaneAnswer
@@ -76,11 +77,11 @@ def find_models(given: Sequence[str], atlas: "Atlas | None") -> list[End]:
     return ends
 
 
-def _is_hub_id(text: str, models: Mapping[str, object]) -> bool:
+def _is_hub_id(text: str, known: Iterable[str]) -> bool:
     """Tell what may be the id of a hub's model from a slip in a path or in an atlas's name."""
-    if text.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text):
-        return False
-    return "/" in text and "nearest" not in str(UnknownName("model", text, models))
+    shaped = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text) is not None
+    slip = Path(text).parent.is_dir() or get_close_matches(text, list(known), n=1, cutoff=0.5)
+    return shaped and not slip
 
 
 def find_head(head: str, atlas: "Atlas | None") -> str:
@@ -110,46 +111,6 @@ def load_tasks(
             for it in tasks
         ]
     return tasks
-
-
-def check_tasks(given: Sequence[str] | None) -> None:
-    """Refuse a question without a task before anything is loaded."""
-    if not given:
-        raise BadInput("which task? give a task file, a packaged task or data: --task T.yml")
-
-
-def check_choice(option: str, given: str, choices: Sequence[str]) -> None:
-    """Refuse a value that an option does not have."""
-    if given not in choices:
-        raise BadInput(f"{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {given!r}")
-
-
-def check_least(option: str, given: float, least: float) -> None:
-    """Refuse a number that is too small."""
-    if not given >= least:
-        raise BadInput(f"{option} is {least} or more, not {given}")
-
-
-def parse_rows(option: str, text: str) -> int | None:
-    """Read a number of rows, or "all" (None).
-
-    >>> parse_rows("--rows", "256"), parse_rows("--rows", "all")
-    (256, None)
-    """
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise BadInput(f"{option} is a number of rows or all, not {text!r}")
-    return int(text)
-
-
-def check_plots(plots: Sequence[Path] | None) -> None:
-    """Refuse pictures that cannot be drawn, before hours of work for them."""
-    from weightscape.report.canvas import check_picture
-
-    for plot in plots or ():
-        if plot.suffix.lower() != ".html":
-            check_picture(plot)
 
 
 def question_key(ends: Sequence[End], tasks: Sequence[str], kind: str, **options: object) -> str:

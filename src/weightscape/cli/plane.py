@@ -45,18 +45,18 @@ def plane(
     Results are kept in the atlas, if it knows the three models, and in DIR; a grid that was
     interrupted goes on where it was.
     """
-    from weightscape.cli import console, path_words, path_work
+    from weightscape.cli import console, path_checks, path_words, path_work
     from weightscape.errors import BadInput
 
-    path_work.check_tasks(task)
+    path_checks.check_tasks(task)
     if len(task or ()) > 1:
         raise BadInput("a plane is of one task; run it once for each")
-    path_work.check_choice("--space", space, ("factor", "product"))
-    path_work.check_least("--grid", grid, 2)
-    path_work.check_least("--margin", margin, 0)
-    limit = path_work.parse_rows("--rows", rows)
-    train_limit = path_work.parse_rows("--train-rows", train_rows)
-    path_work.check_plots(plot)
+    path_checks.check_choice("--space", space, ("factor", "product"))
+    path_checks.check_least("--grid", grid, 2)
+    path_checks.check_least("--margin", margin, 0)
+    limit = path_checks.parse_rows("--rows", rows)
+    train_limit = path_checks.parse_rows("--train-rows", train_rows)
+    path_checks.check_plots(plot)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         ends = path_work.find_models([a, b, c], opened)
         if len({it.source for it in ends}) < 3:

@@ -9,7 +9,7 @@ import pytest
 
 from synthetic_paths import synthetic_path, synthetic_plane
 from weightscape.answers import PathAnswer, PlaneAnswer
-from weightscape.cli import gather_paths, path_words, path_work
+from weightscape.cli import gather_paths, path_checks, path_words, path_work
 from weightscape.errors import BadInput, NotFound
 from weightscape.report.path_words import best_words, verdict_words
 
@@ -109,10 +109,10 @@ def test_questions_have_safe_and_different_names() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "²"])
 def test_rows_are_a_number_or_all(text: str) -> None:
-    assert path_work.parse_rows("--rows", "all") is None
-    assert path_work.parse_rows("--rows", "12") == 12
+    assert path_checks.parse_rows("--rows", "all") is None
+    assert path_checks.parse_rows("--rows", "12") == 12
     with pytest.raises(BadInput, match="--rows is a number"):
-        path_work.parse_rows("--rows", text)
+        path_checks.parse_rows("--rows", text)
 
 
 def test_without_an_atlas_a_slip_in_a_path_is_told(tmp_path: Path) -> None:
