@@ -161,6 +161,9 @@ def _export(spanned: SpannedModels, number: int, home: Path) -> str:
     else:
         files = {} if model.folder is None else tokenizer_files(model.folder)
         spanned.span.export(point, half, config=_config(model), extra_files=files)
+    labels = None if spanned.head == "probe" else model.labels
+    told = {"bend_between": spanned.names[:2], "labels": labels}
+    (half / "provenance.json").write_text(json.dumps(told, indent=2) + "\n")
     half.rename(folder)
     return str(folder)
 

@@ -149,9 +149,11 @@ def _refuse_chance(
     if lost:
         tasks = ", ".join(repr(objective.task.name) for objective in objectives)
         which = " and ".join(name for name in names if name in lost)
+        verb = "is" if len(lost) == 1 else "are"
         raise BadInput(
-            f"{which} is no better than chance on {tasks} (head: {spanned.head}): a path between "
-            "models that have not learned a task says nothing; allow_chance goes on all the same"
+            f"{which} {verb} no better than chance on {tasks} (head: {spanned.head}): a path "
+            "between models that have not learned a task says nothing; allow_chance goes on all "
+            "the same"
         )
 
 

@@ -73,8 +73,8 @@ def open_span(
     while it is in use.
 
     head: "own" interpolates the models' heads with the rest; "probe" leaves heads out; "auto" is
-    "own" when every head was made for the labels of every task (or when tasks have none), else
-    "probe"; anything else is a model whose head is used at every point.
+    "own" when every head was made for the labels of every task (as far as files tell; or when
+    tasks have no labels), else "probe"; anything else is a model whose head is used at every point.
     space: where all models are adapters of one base, "factor" spans the adapters' own tensors and
     "product" the weights that they make of the base.
     loading: the options of `load_model` (factory, trust_remote_code, device, dtype, ...).
@@ -174,9 +174,15 @@ def _without_heads(state: Mapping[str, Tensor], heads: Sequence[str]) -> dict[st
 
 
 def _made_for(model: LiveModel, tasks: Sequence[Task]) -> bool:
-    """Tell whether a model's own head answers every task."""
+    """Tell whether a model's own head answers every task.
+
+    A head that was stored and not drawn by chance, but whose labels nobody told (a plain module's,
+    a foreign adapter's), is taken to: it has the shape, and an end at chance is found out.
+    """
+    untold = model.labels is None and not model.drawn
     return all(
-        task.kind not in ("classification", "pair") or model.labels == task.labels for task in tasks
+        task.kind not in ("classification", "pair") or untold or model.labels == task.labels
+        for task in tasks
     )
 
 

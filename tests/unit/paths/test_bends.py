@@ -138,8 +138,8 @@ def test_a_bend_is_a_checkpoint_that_can_be_used_again(tmp_path):
 
 
 def test_a_curve_between_models_without_heads_is_trained_by_their_probes():
-    one = tiny("a", np.eye(3), np.zeros((3, 3)), labels=None)
-    two = tiny("b", order(1, 2, 0), np.zeros((3, 3)), labels=None)
+    one = tiny("a", np.eye(3), np.zeros((3, 3)), labels=("x", "y", "z"))
+    two = tiny("b", order(1, 2, 0), np.zeros((3, 3)), labels=("x", "y", "z"))
     how = BendTraining(lr=0.03, steps=60, batch=10, validate_every=20)
     line = connect(one, two, three_labels(), points=5)
     found = connect(one, two, three_labels(), curve="bezier", training=how, points=5)

@@ -82,6 +82,13 @@ def test_heads_of_other_labels_are_replaced_by_probes():
     assert found.ends.parameters == 9  # heads are not on the path
 
 
+def test_heads_of_which_nobody_told_the_labels_are_taken_as_they_are():
+    one, two = tiny("a", SAME, 6 * SAME, labels=None), tiny("b", SAME, 5 * SAME, labels=None)
+    assert connect(one, two, three_labels(), points=2).head == "own"
+    drawn = dataclasses.replace(two, drawn=True)
+    assert connect(one, drawn, three_labels(), points=2).head == "probe"
+
+
 def test_another_models_head_can_be_used_everywhere():
     giver = knower("giver")
     ends = tiny("a", SAME, np.zeros((3, 3))), tiny("b", SAME * 2, np.zeros((3, 3)))
