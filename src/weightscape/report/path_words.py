@@ -36,7 +36,7 @@ def verdict_words(series: Series) -> str:
     if barrier.verdict == "cannot tell" and series.chance_ends:
         return (
             f"cannot tell: {' and '.join(series.chance_ends)} "
-            f"{'is' if len(series.chance_ends) == 1 else 'are'} no better than chance"
+            f"{'is' if len(series.chance_ends) == 1 else 'are'} not better than chance beyond noise"
         )
     height = f"barrier {number(barrier.height)} ({between(barrier.interval)})"
     if barrier.verdict == "cannot tell":
@@ -112,7 +112,7 @@ def series_words(series: Series, result: PathResult) -> list[str]:
     """Say all that was found on one task, the verdict first."""
     said = [verdict_words(series), advice(series.barrier)]
     if series.chance_ends and series.barrier.verdict != "cannot tell":
-        said.append(f"no better than chance: {' and '.join(series.chance_ends)}")
+        said.append(f"not better than chance beyond noise: {' and '.join(series.chance_ends)}")
     drop = series.metric_drop
     if drop is not None and drop.height > 0:
         said.append(

@@ -60,7 +60,7 @@ def test_verdicts_say_their_numbers() -> None:
     (series,) = synthetic_path(verdict="cannot tell").series
     assert "is not clear of the threshold 0.034" in verdict_words(series)
     lost = verdict_words(replace(series, chance_ends=("imdb-s0", "imdb-s1")))
-    assert lost == "cannot tell: imdb-s0 and imdb-s1 are no better than chance"
+    assert lost == "cannot tell: imdb-s0 and imdb-s1 are not better than chance beyond noise"
 
 
 def test_the_best_point_says_whether_it_beats_both_ends() -> None:
