@@ -7,7 +7,7 @@ from weightscape.answers import PathAnswer, PlaneAnswer, SeriesAnswer
 from weightscape.cli import console
 
 BARS = "▁▂▃▄▅▆▇█"
-EVERY = 5
+PARTS = 5  # of a path, whose borders are shown
 
 
 def print_path(answer: PathAnswer, page: Path | None) -> None:
@@ -85,14 +85,14 @@ def _points(series: SeriesAnswer) -> object:
 
 
 def _chosen(series: SeriesAnswer) -> dict[int, str]:
-    """Choose the points to show: the ends, the highest, the best, and every fifth."""
+    """Choose the points to show: the ends, the highest, the best, and some in between."""
     points = series.points
     last = len(points) - 1
 
     def at(t: float) -> int:
         return min(range(len(points)), key=lambda i: abs(points[i].t - t))
 
-    marks = dict.fromkeys(range(0, last + 1, EVERY), "") | {0: "A", last: "B"}
+    marks = dict.fromkeys(range(0, last + 1, max(1, last // PARTS)), "") | {0: "A", last: "B"}
     if series.barrier:
         top = at(series.barrier_at)
         marks[top] = ", ".join(filter(None, (marks.get(top, ""), "barrier")))
