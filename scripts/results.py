@@ -5,34 +5,13 @@
 Every figure comes out of a file that a bench wrote, with the command that made it beside it.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+import connectivity_results
+from results_tables import ROOT, load, source, table
+
 ZOOS = ("text", "held-out")
 DIGITS = ("star", "chain", "balanced", "lopsided", "random", "decay", "no-base")
-
-
-def load(name: str) -> dict[str, Any]:
-    """Read one bench's result."""
-    result: dict[str, Any] = json.loads((ROOT / "bench/results" / f"{name}.json").read_text())
-    return result
-
-
-def table(columns: list[str], rows: list[list[str]]) -> str:
-    """Write a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def source(result: dict[str, Any]) -> str:
-    """Say what made a result, on what, and how busy that was."""
-    machine = result["machine"]
-    return (
-        f"`{result['command']}`, {result['made']}, {machine['processors']} processors "
-        f"({machine['architecture']}), load {machine['load_at_end'][0]} at the end."
-    )
 
 
 def forest_block() -> str:
@@ -171,6 +150,7 @@ def main() -> None:
             "regions": regions_block(),
             "cost": cost_block(),
             "gram": gram_block(),
+            **connectivity_results.blocks(),
         },
     )
     fill(ROOT / "README.md", {"main": readme_block()})

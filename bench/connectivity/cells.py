@@ -15,6 +15,7 @@ from weightscape.tasks.fine_tuning import FineTuning
 
 STANDARD = Recipe("trec6", FineTuning(lr=2e-4, steps=80))
 FAST = STANDARD.change(lr=8e-4)
+SLOW = STANDARD.change(lr=5e-5)
 LONG = STANDARD.change(steps=240)
 LORA = STANDARD.change(method="lora", lr=4e-3)
 BITFIT = STANDARD.change(method="bitfit", lr=4e-3, steps=160)
@@ -46,6 +47,7 @@ def cells() -> list[Cell]:
         Cell("seeds", "only the head's initialisation", _among(_only(STANDARD, "init_seed"))),
         Cell("seeds", "only the order of the data", _among(_only(STANDARD, "data_seed"))),
         Cell("learning rate", "both 4 times as high", _among(_seeds(FAST))),
+        Cell("learning rate", "both a quarter as high", _among(_seeds(SLOW))),
         Cell("batch size", "16 and 8", _beside(STANDARD, STANDARD.change(batch=8))),
         Cell("steps", "both 240", _among(_seeds(LONG))),
         Cell("BitFit", "all three differ", _among(_seeds(BITFIT))),

@@ -4,7 +4,7 @@ from bench.connectivity.knowledge import auc_of, fates, kept_by_third, mean_auc,
 
 
 def line(confidence_decides=True, rows=60, seed=0):
-    """Rows of low confidence are lost at t = 0.25, middling ones at 0.75, the last is never known."""
+    """Rows of low confidence are lost at t = 0.25, middling ones at 0.75; the last is unknown."""
     confidence = np.linspace(0, 1, rows)
     decides = (
         confidence if confidence_decides else np.random.default_rng(seed).permutation(confidence)
