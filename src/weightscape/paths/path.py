@@ -174,5 +174,5 @@ def _find_dynamics(given: str | Path | None, a: Source) -> tuple[str, Cartograph
         return None
     try:
         return str(folder), cartography(load_dynamics(folder))
-    except NotFound:
+    except (NotFound, BadInput):  # nobody asked for it
         return None

@@ -98,10 +98,11 @@ def open_span(
             if first is None:
                 # the first module becomes the live one, so its own tensors must not be the span's
                 first = _detached(model, source)
-                state = _cloned(model.module.state_dict())
             else:
                 check_alike(first, model, tasks)
-                state = model.module.state_dict()
+            state: Mapping[str, Tensor] = model.module.state_dict()
+            if first is model:
+                state = _cloned(state)
             names.append(_free_name(model.name, source, names))
             states.append(_spanned(state, model))
             heads = tuple(dict.fromkeys((*heads, *model.head)))

@@ -110,6 +110,16 @@ def test_two_tasks_are_followed_along_one_path():
         connect(knower(), turned(), [first, first])
 
 
+def test_tasks_of_different_labels_are_followed_by_probes():
+    first = three_labels("first")
+    second = dataclasses.replace(three_labels("second", seed=1), labels=("x", "y", "z"))
+    ends = knower("a"), tiny("b", TURNED, 6 * TURNED.T, labels=second.labels)
+    found = connect(*ends, [first, second], points=3)
+    assert found.head == "probe"
+    assert [series.labels for series in found.series] == [first.labels, second.labels]
+    assert all(series.points[0].metrics["accuracy"] > 0.9 for series in found.series)
+
+
 def test_the_callers_models_are_left_as_they_were():
     one, two = knower(), turned()
     before = [{k: v.clone() for k, v in m.module.state_dict().items()} for m in (one, two)]
