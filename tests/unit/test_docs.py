@@ -142,7 +142,7 @@ def test_shown_commands_are_commands():
     top = typer.main.get_command(app)
     for page in PAGES:
         shells = re.findall(r"```(?:console|sh)\n(.*?)```", page.read_text(), re.DOTALL)
-        for verb in re.findall(r"^(?:\$ )?weightscape ([a-z]+)", "\n".join(shells), re.MULTILINE):
+        for verb in re.findall(r"^(?:\$ )?weightscape ([a-z-]+)", "\n".join(shells), re.MULTILINE):
             context = click.Context(top, info_name="weightscape")
             assert top.get_command(context, verb), f"{page.name} shows weightscape {verb}"
 
