@@ -5,7 +5,7 @@ nothing else, and every pair of a cell about one task is made of the same standa
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.connectivity.measure import Pair, Space
@@ -46,6 +46,7 @@ def cells() -> list[Cell]:
         Cell("seeds", "all three differ", _among(_seeds(STANDARD))),
         Cell("seeds", "only the head's initialisation", _among(_only(STANDARD, "init_seed"))),
         Cell("seeds", "only the order of the data", _among(_only(STANDARD, "data_seed"))),
+        Cell("seeds", "all three differ, heads refitted", _refitted(_among(_seeds(STANDARD)))),
         Cell("learning rate", "both 4 times as high", _among(_seeds(FAST))),
         Cell("learning rate", "both a quarter as high", _among(_seeds(SLOW))),
         Cell("batch size", "16 and 8", _beside(STANDARD, STANDARD.change(batch=8))),
@@ -80,6 +81,11 @@ def _only(recipe: Recipe, seed_field: str) -> list[Recipe]:
 
 def _among(models: Sequence[Recipe], space: Space = "factor") -> tuple[Pair, ...]:
     return tuple(Pair(one, other, STANDARD.task, space) for one, other in combinations(models, 2))
+
+
+def _refitted(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Leave heads out and refit them at every point, to tell the encoder's part of a barrier."""
+    return tuple(replace(pair, head="probe") for pair in pairs)
 
 
 def _beside(one: Recipe, other: Recipe) -> tuple[Pair, ...]:

@@ -28,17 +28,22 @@ CURVES: tuple[Literal["line", "bezier"], ...] = ("line", "bezier")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two models to connect, and the task that the curve is scored on."""
+    """Two models to connect, and the task that the curve is scored on.
+
+    head: "auto" interpolates heads that were made for the task; "probe" refits one at each point.
+    """
 
     one: Recipe
     other: Recipe
     task: str
     space: Space = "factor"
+    head: Literal["auto", "probe"] = "auto"
 
     @property
     def name(self) -> str:
         """Name the pair by its models."""
-        return f"{self.one.name} -- {self.other.name} ({self.task}, {self.space})"
+        head = "" if self.head == "auto" else f", {self.head}"
+        return f"{self.one.name} -- {self.other.name} ({self.task}, {self.space}{head})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Measuring:
     def scoring(self, pair: Pair) -> Scoring:
         """Give the rows that points are scored on."""
         same = task_named(pair.one.task).labels == task_named(pair.other.task).labels
-        train = self.train_rows if same else self.probe_rows
+        train = self.train_rows if same and pair.head == "auto" else self.probe_rows
         return Scoring(limit=self.rows, train_limit=train, validation_limit=0)
 
     def training(self, pair: Pair) -> BendTraining:
@@ -97,6 +102,7 @@ def measure(pair: Pair, how: Measuring, work: Path) -> dict[str, Any]:
             curve=curve,
             points=how.points,
             training=how.training(pair),
+            head=pair.head,
             space=pair.space,
             base=base_of(pair.one, pair.other, work) if curve == "line" else None,
             scoring=how.scoring(pair),
