@@ -73,7 +73,7 @@ def path(
 ) -> None:
     """Follow a task along a curve between two models: loss, barrier, and what is known where.
 
-    Example:  weightscape path ./run-1 ./run-2 --task reviews.yml --plot path.png
+    Example:  weightscape path ./run-1 ./run-2 --task reviews.yml
 
     A second --task follows another task on the same path. The bends of a Bezier curve or a chain
     are trained on the first. Results are kept in the atlas, if it knows both models, and in DIR.

@@ -40,7 +40,7 @@ def plane(
 ) -> None:
     """Score a task on a grid over the plane through three models, and draw its contours.
 
-    Example:  weightscape plane ./run-1 ./run-2 ./run-3 --task reviews.yml --plot plane.png
+    Example:  weightscape plane ./run-1 ./run-2 ./run-3 --task reviews.yml
 
     Results are kept in the atlas, if it knows the three models, and in DIR; a grid that was
     interrupted goes on where it was.
