@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tiny_models import save_tokenizer
+from weightscape.tasks.live import RowEncoder
 from weightscape.tasks.processors import (
     ArrayProcessor,
     ImageProcessor,
@@ -67,6 +68,21 @@ def test_one_identity_means_one_batch(case):
     first, second = one(examples, task), two(examples, task)
     assert list(first.inputs) == list(second.inputs)
     assert all(torch.equal(part, second.inputs[name]) for name, part in first.inputs.items())
+
+
+def test_rows_that_are_encoded_once_can_be_put_in_any_batch(case):
+    processor, _, examples, task = case
+    if not isinstance(processor, RowEncoder):
+        return
+    encoded = processor.encode(examples, task)
+    assert list(map(len, encoded)) == processor.lengths(examples, task)
+    for some in ([3, 0], [1], [2, 1, 0, 3]):
+        inputs, targets = processor.pad([encoded[i] for i in some])
+        called = processor([examples[i] for i in some], task)
+        assert torch.equal(targets, called.targets)
+        assert targets.dtype == called.targets.dtype
+        assert list(inputs) == list(called.inputs)
+        assert all(torch.equal(part, called.inputs[name]) for name, part in inputs.items())
 
 
 def test_calls_leave_no_trace(case):

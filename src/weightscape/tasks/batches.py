@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weightscape.errors import BadInput
-from weightscape.tasks.live import LiveModel, Processor
+from weightscape.tasks.live import Encoded, LiveModel, Processor, RowEncoder
 from weightscape.tasks.task import Example, Task
 
 KEPT_BYTES = 512 << 20
@@ -67,9 +67,8 @@ def collate(
     order: Sequence[int] | None = None,
 ) -> Batch:
     """Make one batch of examples, as they come."""
-    inputs, targets = processor(examples, task)
     places = range(len(examples)) if order is None else order
-    return Batch(inputs, targets, torch.tensor(list(places)), tuple(examples))
+    return _batch(processor(examples, task), examples, places)
 
 
 def prepare(
@@ -111,11 +110,23 @@ def prepare(
 def _make(
     processor: Processor, rows: Sequence[Example], task: Task, batch: int
 ) -> tuple[Batch, ...]:
-    lengths = processor.lengths(rows, task)
+    encoded = processor.encode(rows, task) if isinstance(processor, RowEncoder) else None
+    lengths = processor.lengths(rows, task) if encoded is None else list(map(len, encoded))
     # longest first: if the largest batch does not fit in memory, that is known at once
     order = sorted(range(len(rows)), key=lambda i: -lengths[i])
-    parts = (order[start : start + batch] for start in range(0, len(order), batch))
-    return tuple(collate(processor, [rows[i] for i in part], task, part) for part in parts)
+    made = []
+    for start in range(0, len(order), batch):
+        part = order[start : start + batch]
+        examples = [rows[i] for i in part]
+        if isinstance(processor, RowEncoder) and encoded is not None:
+            made.append(_batch(processor.pad([encoded[i] for i in part]), examples, part))
+        else:
+            made.append(collate(processor, examples, task, part))
+    return tuple(made)
+
+
+def _batch(encoded: Encoded, examples: Sequence[Example], order: Sequence[int]) -> Batch:
+    return Batch(encoded.inputs, encoded.targets, torch.tensor(list(order)), tuple(examples))
 
 
 class _Kept:

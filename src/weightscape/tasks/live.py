@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,23 @@ class Processor(Protocol):
 
     def lengths(self, examples: Sequence[Example], task: Task) -> list[int]:
         """Tell how long examples are: batches are made of examples of like length."""
+        ...
+
+
+@runtime_checkable
+class RowEncoder(Protocol):
+    """A processor whose costly part is done row by row, so that it can be done once.
+
+    `pad(encode(examples, task))` is what calling the processor gives, for any examples in any
+    order: a row's encoding depends on no other row.
+    """
+
+    def encode(self, examples: Sequence[Example], task: Task) -> list[Any]:
+        """Turn each example into what `pad` takes, whose `len` is that of `lengths`."""
+        ...
+
+    def pad(self, rows: Sequence[Any]) -> Encoded:
+        """Make one batch of encoded rows, as long as its longest."""
         ...
 
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weightscape.errors import BadInput, MissingExtra
@@ -15,6 +17,20 @@ from weightscape.tasks.live import Encoded
 from weightscape.tasks.task import Example, Task
 
 NOT_WRITTEN = -100  # the target of tokens that are not to be written, as in transformers
+
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One example in tokens: its inputs [t] by name, and its target, a number or tokens."""
+
+    inputs: Mapping[str, Numbers]
+    target: float | int | Numbers
+
+    def __len__(self) -> int:
+        """Count the tokens that are read."""
+        return len(self.inputs["input_ids"])
 
 
 class TextProcessor:
@@ -41,71 +57,103 @@ class TextProcessor:
 
     def __call__(self, examples: Sequence[Example], task: Task) -> Encoded:
         """Tokenise examples; texts that are too long are cut."""
+        return self.pad(self.encode(examples, task))
+
+    def encode(self, examples: Sequence[Example], task: Task) -> list[TokenRow]:
+        """Tokenise examples, each as if it were alone."""
         if self.joined and task.kind == "causal":
             return self._prompts_and_targets(examples, task)
-        inputs = self._encode(examples, min(task.max_tokens, self.longest), padding=True)
-        if task.kind == "seq2seq":
-            return Encoded(inputs, self._targets(examples, task))
-        return Encoded(inputs, _targets(examples, task))
+        inputs = self._tokenise(examples, min(task.max_tokens, self.longest))
+        targets: Sequence[Any] = (
+            self._written(examples, task)
+            if task.kind == "seq2seq"
+            else _targets(examples, task).tolist()
+        )
+        return [
+            TokenRow({name: _numbers(rows[i]) for name, rows in inputs.items()}, target)
+            for i, target in enumerate(targets)
+        ]
+
+    def pad(self, rows: Sequence[TokenRow]) -> Encoded:
+        """Make one batch of tokenised examples, padded on the right."""
+        first = rows[0]
+        inputs = {
+            name: _padded([row.inputs[name] for row in rows], self._filling(name))
+            for name in first.inputs
+        }
+        targets = [row.target for row in rows]
+        if isinstance(first.target, np.ndarray):
+            return Encoded(inputs, _padded(targets, NOT_WRITTEN))
+        return Encoded(inputs, torch.tensor(targets))
 
     def lengths(self, examples: Sequence[Example], task: Task) -> list[int]:
         """Count the tokens that are read."""
-        encoded = self._encode(examples, min(task.max_tokens, self.longest))
-        return [len(tokens) for tokens in encoded["input_ids"]]
+        return [len(row) for row in self.encode(examples, task)]
 
     def prompts(self, examples: Sequence[Example], task: Task) -> dict[str, Tensor]:
         """Tokenise what a model is to write after: padded on the side where it does not write."""
         most = task.max_tokens
         if self.joined:
             most = min(most, max(1, self.longest - task.target_tokens))
-        side = "left" if self.joined else "right"
-        return self._encode(examples, min(most, self.longest), padding=True, side=side)
+        inputs = self._tokenise(examples, min(most, self.longest))
+        return {
+            name: _padded([_numbers(row) for row in rows], self._filling(name), left=self.joined)
+            for name, rows in inputs.items()
+        }
 
     def texts(self, tokens: Tensor) -> list[str]:
         """Turn tokens that a model wrote into texts."""
         written = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [text.strip() for text in written]
 
-    def _encode(
-        self, examples: Sequence[Example], most: int, *, padding: bool = False, side: str = "right"
-    ) -> dict[str, Any]:
+    def _tokenise(self, examples: Sequence[Example], most: int) -> dict[str, list[list[int]]]:
         first, second = _texts(examples)
-        padded = {"padding": True, "padding_side": side, "return_tensors": "pt"} if padding else {}
-        return dict(self.tokenizer(first, second, truncation=True, max_length=most, **padded))
+        return dict(self.tokenizer(first, second, truncation=True, max_length=most))
 
-    def _targets(self, examples: Sequence[Example], task: Task) -> Tensor:
-        targets = self.tokenizer(
-            text_target=[str(example.target) for example in examples],
-            truncation=True,
-            max_length=task.target_tokens,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-        )
-        hidden = targets["attention_mask"] == 0
-        return targets["input_ids"].masked_fill(hidden, NOT_WRITTEN)  # type: ignore[no-any-return]
+    def _filling(self, name: str) -> int:
+        known = {
+            "input_ids": self.tokenizer.pad_token_id,
+            "token_type_ids": self.tokenizer.pad_token_type_id,
+        }
+        return int(known.get(name, 0))
 
-    def _prompts_and_targets(self, examples: Sequence[Example], task: Task) -> Encoded:
+    def _written(self, examples: Sequence[Example], task: Task) -> list[Numbers]:
+        texts = [str(example.target) for example in examples]
+        targets = self.tokenizer(text_target=texts, truncation=True, max_length=task.target_tokens)
+        return [_numbers(tokens) for tokens in targets["input_ids"]]
+
+    def _prompts_and_targets(self, examples: Sequence[Example], task: Task) -> list[TokenRow]:
         """Join each prompt with its target; only the target's tokens are to be written."""
         end = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
-        targets = [
-            self.tokenizer(str(example.target), add_special_tokens=False)["input_ids"]
-            for example in examples
-        ]
+        texts = [str(example.target) for example in examples]
+        targets = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         room = min(task.target_tokens, self.longest - 1)
         targets = [(tokens + end)[:room] for tokens in targets]
-        most = min(task.max_tokens, self.longest - max(map(len, targets)))
-        prompts = self._encode(examples, max(1, most))["input_ids"]
-        width = max(len(p) + len(t) for p, t in zip(prompts, targets, strict=True))
-        tokens = torch.full((len(examples), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(tokens)
-        wanted = torch.full_like(tokens, NOT_WRITTEN)
-        for i, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
-            ends = len(prompt) + len(target)
-            tokens[i, :ends] = torch.tensor(prompt + target)
-            mask[i, :ends] = 1
-            wanted[i, len(prompt) : ends] = torch.tensor(target)
-        return Encoded({"input_ids": tokens, "attention_mask": mask}, wanted)
+        prompts: dict[int, list[int]] = {}
+        # what a target leaves of the model's positions is its own prompt's, not its neighbours'
+        rooms = [max(1, min(task.max_tokens, self.longest - len(it))) for it in targets]
+        for most in set(rooms):
+            at = [i for i, own in enumerate(rooms) if own == most]
+            tokens = self._tokenise([examples[i] for i in at], most)["input_ids"]
+            prompts |= dict(zip(at, tokens, strict=True))
+        return [_joined(prompts[i], target) for i, target in enumerate(targets)]
+
+
+def _joined(prompt: list[int], target: list[int]) -> TokenRow:
+    tokens = _numbers(prompt + target)
+    inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+    return TokenRow(inputs, _numbers([NOT_WRITTEN] * len(prompt) + target))
+
+
+def _numbers(tokens: Sequence[int]) -> Numbers:
+    return np.asarray(tokens, dtype=np.int32)
+
+
+def _padded(rows: Sequence[Any], filling: int, *, left: bool = False) -> Tensor:
+    out = np.full((len(rows), max(map(len, rows))), filling, dtype=np.int64)
+    for i, row in enumerate(rows):
+        out[i, slice(out.shape[1] - len(row), None) if left else slice(len(row))] = row
+    return torch.from_numpy(out)
 
 
 class ArrayProcessor:
@@ -179,9 +227,7 @@ def holds_texts(task: Task) -> bool:
     )
 
 
-def _targets(examples: Sequence[Example], task: Task) -> Tensor | None:
-    if task.kind == "custom":
-        return None
+def _targets(examples: Sequence[Example], task: Task) -> Tensor:
     numbers = [example.target for example in examples]
     if task.is_regression:
         return torch.tensor([float(number) for number in numbers])

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from tiny_models import save_tokenizer
 from weightscape.errors import BadInput, UnknownName
 from weightscape.tasks.batches import _Kept, collate, prepare, sample_rows
-from weightscape.tasks.processors import ArrayProcessor
+from weightscape.tasks.processors import ArrayProcessor, TextProcessor
 from weightscape.tasks.task import Example, Task
 
 
@@ -59,6 +60,24 @@ def test_batches_are_made_once_for_all_models_of_one_family():
     assert prepare(Counting("other"), task, "test", batch=4) is not first
     assert prepare(Counting(), task, "test", batch=4, limit=3) is not first
     assert prepare(Counting(), task_of(8), "test", batch=4) is not first
+
+
+def test_texts_are_tokenised_once_to_be_sorted_and_padded(tmp_path):
+    from transformers import AutoTokenizer
+
+    save_tokenizer(tmp_path)
+    processor = TextProcessor(AutoTokenizer.from_pretrained(tmp_path))
+    rows = tuple(Example("good " * (1 + i % 3), i % 2, i) for i in range(8))
+    task = Task("t", "", ("a", "b"), {"test": rows})
+    encoded = []
+    encode, processor.encode = processor.encode, lambda *given: encoded.append(1) or encode(*given)
+    batches = prepare(processor, task, "test", batch=3)
+    assert len(encoded) == 1
+    assert [part.inputs["input_ids"].shape[1] for part in batches] == [5, 4, 3]
+    for part in batches:
+        whole = collate(processor, part.examples, task)
+        assert all(torch.equal(it, whole.inputs[name]) for name, it in part.inputs.items())
+        assert torch.equal(part.targets, whole.targets)
 
 
 def test_no_more_is_kept_than_there_is_room_for():

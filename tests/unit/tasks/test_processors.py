@@ -74,6 +74,16 @@ def test_a_prompt_loses_its_beginning_and_leaves_room_for_the_target(bare):
     assert words(inputs["input_ids"][0]) == "the film was very good [SEP]"
 
 
+def test_a_prompt_is_cut_for_its_own_target_and_not_for_a_neighbours(bare):
+    processor = TextProcessor(bare, joined=True, longest=8)
+    task = task_of("causal", target_tokens=6)
+    example = Example("a the a the film was", "bad", 0)
+    alone, _ = processor([example], task)
+    beside, _ = processor([example, Example("a", "very very very good film", 1)], task)
+    assert words(alone["input_ids"][0]) == "a the a the film was bad [SEP]"
+    assert torch.equal(beside["input_ids"][:1], alone["input_ids"])
+
+
 def test_what_a_model_writes_after_is_padded_where_it_does_not_write(bare):
     processor = TextProcessor(bare, joined=True)
     examples = [Example("the film was", "", 0), Example("a", "", 1)]
