@@ -201,7 +201,7 @@ def exact_match(answers: Answers) -> float:
 def rouge_l(answers: Answers) -> float:
     """Average the F-measure of the longest common subsequence of words (ROUGE-L, no stemming)."""
     try:
-        from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
+        from rouge_score.rouge_scorer import RougeScorer
     except ImportError:
         raise MissingExtra("tasks", "the package rouge-score") from None
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
