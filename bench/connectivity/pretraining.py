@@ -140,7 +140,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Path:
                 alpha=0.2,
             )
         axes.set_xscale("symlog", linthresh=30)
-        axes.set_xticks(steps, steps)
+        axes.set_xticks(steps, [f"{it // 1000}k" if it >= 1000 else str(it) for it in steps])
         axes.set_title(GROUPS[group], fontsize=10)
         axes.set_xlabel("steps of pre-training")
         axes.axhline(0, color="#999999", linewidth=0.8)
