@@ -13,8 +13,9 @@ from weightscape.atlas.reading import Shelf
 from weightscape.catalog import families, findings
 from weightscape.catalog import models as model_rows
 from weightscape.catalog import paths as path_rows
+from weightscape.catalog import results as result_rows
 from weightscape.catalog import skipped as skipped_rows
-from weightscape.catalog.records import Forest, KeptPath, Model, RegionMap, Skipped
+from weightscape.catalog.records import Forest, KeptPath, KeptResult, Model, RegionMap, Skipped
 from weightscape.catalog.store import Store
 from weightscape.errors import BadInput
 from weightscape.geometry.gram import DEFAULT_MEMORY
@@ -260,6 +261,19 @@ class Atlas:
         """List the paths and planes that were kept, newest first."""
         with self.store.read() as connection:
             return path_rows.all_kept(connection)
+
+    def keep_result(self, found: KeptResult) -> KeptResult:
+        """Keep what was found of a group of models, in place of an older one of the same key.
+
+        Raises UnknownName where a model is not in this atlas.
+        """
+        with self.store.write() as connection:
+            return result_rows.keep(connection, found)
+
+    def results(self) -> list[KeptResult]:
+        """List the regions and starting points that were kept, newest first."""
+        with self.store.read() as connection:
+            return result_rows.all_kept(connection)
 
     def products(self) -> list[TreeProducts]:
         """Return the inner products of every tree: what methods of one's own start from."""

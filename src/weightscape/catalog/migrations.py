@@ -50,7 +50,25 @@ def _keep_paths(connection: Connection) -> None:
     added.create(connection)
 
 
-STEPS: tuple[Step, ...] = (_keep_paths,)
+def _keep_results(connection: Connection) -> None:
+    """2 -> 3: a table of what was found of groups of models."""
+    added = Table(
+        "results",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("key", Text, nullable=False, unique=True),
+        Column("kind", Text, nullable=False),
+        Column("models", JSON, nullable=False),
+        Column("task", Text, nullable=False),
+        Column("folder", Text, nullable=False),
+        Column("made", Text, nullable=False),
+        Column("result", JSON, nullable=False),
+        CheckConstraint("kind in ('region', 'start')", name="known_result_kind"),
+    )
+    added.create(connection)
+
+
+STEPS: tuple[Step, ...] = (_keep_paths, _keep_results)
 """STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
 
 

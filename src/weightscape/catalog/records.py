@@ -208,3 +208,21 @@ class KeptPath:
     folder: str
     result: dict[str, Any]
     made: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResult:
+    """What was found of a group of models: that they are a region, or where to start from.
+
+    key: the same for the same question, whose newest answer is the one that is kept. models: by
+    name, at least two, all that the question was about. task: the names of the tasks. The rest
+    is as in KeptPath.
+    """
+
+    key: str
+    kind: Literal["region", "start"]
+    models: tuple[str, ...]
+    task: str
+    folder: str
+    result: dict[str, Any]
+    made: str = ""

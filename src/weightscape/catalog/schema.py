@@ -198,6 +198,22 @@ paths = Table(
     CheckConstraint("(kind = 'plane') = (c_id is not null)", name="whole_plane"),
 )
 
+# what was found of groups of models (regions, starting points), kept as `paths` are; `models` are
+# the ids of all that the question was about, in the order given
+results = Table(
+    "results",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("made", Text, nullable=False),
+    Column("result", JSON, nullable=False),
+    CheckConstraint("kind in ('region', 'start')", name="known_result_kind"),
+)
+
 skipped = Table(
     "skipped",
     metadata,

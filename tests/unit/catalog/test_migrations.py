@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection
 
-from weightscape.catalog import findings, grams, migrations, models, paths, samples, skipped
-from weightscape.catalog.records import KeptPath
+from weightscape.catalog import (
+    findings,
+    grams,
+    migrations,
+    models,
+    paths,
+    results,
+    samples,
+    skipped,
+)
+from weightscape.catalog.records import KeptPath, KeptResult
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError
 
@@ -81,12 +90,32 @@ def test_an_atlas_of_version_1_learns_to_keep_paths(old_atlas: Path) -> None:
     assert found.models == ("base", "tuned") and found.result == {"barrier": 0.5}
 
 
+def test_an_atlas_of_version_2_keeps_its_paths_and_learns_to_keep_results(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptPath("k", "path", ("base", "tuned"), "sst2", "/out", {"barrier": 0.5})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "STEPS", migrations.STEPS[:1])
+        with Store.open(old_atlas) as store, store.write() as connection:
+            paths.keep(connection, kept)
+        assert stored_version(old_atlas) == 2 and "results" not in tables(old_atlas)
+    found = KeptResult("r", "region", ("base", "tuned"), "sst2", "/out", {"p_b": 0.9})
+    with Store.open(old_atlas) as store:
+        with store.write() as connection:
+            results.keep(connection, found)
+        with store.read() as connection:
+            assert [it.result for it in results.all_kept(connection)] == [{"p_b": 0.9}]
+            assert [it.result for it in paths.all_kept(connection)] == [{"barrier": 0.5}]
+
+
+@pytest.mark.parametrize("table", ["paths", "results"])
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
-    old_atlas: Path, tmp_path: Path
+    old_atlas: Path, tmp_path: Path, table: str
 ) -> None:
     def written(folder: Path) -> str:
         database = sqlite3.connect(folder / "atlas.sqlite")
-        (text,) = database.execute("select sql from sqlite_master where name = 'paths'").fetchone()
+        asked = "select sql from sqlite_master where name = ?"
+        (text,) = database.execute(asked, (table,)).fetchone()
         database.close()
         return str(text)
 
