@@ -16,12 +16,11 @@ from weightscape.progress import Progress, silent
 from weightscape.tasks.adapters import merge_adapter
 from weightscape.tasks.alike import check_alike, computed_by
 from weightscape.tasks.heads import head_prefixes
+from weightscape.tasks.label_order import Source, load_in_order
 from weightscape.tasks.live import LiveModel
-from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Task
 
 Space = Literal["factor", "product"]
-Source = str | Path | LiveModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,13 @@ def open_span(
     head: "own" interpolates the models' heads with the rest; "probe" leaves heads out; "auto" is
     "own" when every head was made for the labels of every task (as far as files tell; or when
     tasks have no labels), else "probe"; anything else is a model whose head is used at every point.
+    A head that numbers the labels otherwise has its rows put in the first task's order.
     space: where all models are adapters of one base, "factor" spans the adapters' own tensors and
     "product" the weights that they make of the base.
     loading: the options of `load_model` (factory, trust_remote_code, device, dtype, ...).
 
-    Raises MismatchedModels for another class, configuration, tensor, shape, tokenizer or base.
+    Raises MismatchedModels for another class, configuration, tensor, shape, tokenizer or base;
+    BadInput for own heads where a model has none for the labels.
     """
     tasks = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
     if len(sources) < 2:
@@ -90,7 +91,7 @@ def open_span(
     first: LiveModel | None = None
     names: list[str] = []
     states: list[Mapping[str, Tensor]] = []
-    own = True
+    headless: list[str] = []
     heads: tuple[str, ...] = ()
     with progress.stage("loading", total=len(sources), unit="models") as advance:
         for source in sources:
@@ -106,10 +107,11 @@ def open_span(
             names.append(_free_name(model.name, source, names))
             states.append(_spanned(state, model))
             heads = tuple(dict.fromkeys((*heads, *model.head)))
-            own = own and _made_for(model, tasks)
+            if not _made_for(model, tasks):
+                headless.append(_lacking(model, names[-1], tasks))
             advance(1)
     assert first is not None
-    policy, live = _settle_head(head, own, first, tasks, loading)
+    policy, live = _settle_head(head, headless, first, tasks, loading)
     if policy != "own":
         states = [_without_heads(state, heads) for state in states]
     _check_tensors(states, names)
@@ -137,17 +139,16 @@ def tensors_fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _load(source: Source, task: Task, loading: Mapping[str, Any]) -> LiveModel:
-    if not isinstance(source, LiveModel):
-        return load_model(source, task, **loading)
-    if source.adapted is None or not loading["merge_adapter"]:
-        return source
-    module = merge_adapter(source.module)
-    return replace(source, module=module, adapted=None, head=head_prefixes(module, task))
+    model = load_in_order(source, task, loading)
+    if model.adapted is None or not loading["merge_adapter"]:
+        return model
+    module = merge_adapter(model.module)
+    return replace(model, module=module, adapted=None, head=head_prefixes(module, task))
 
 
 def _detached(model: LiveModel, source: Source) -> LiveModel:
     """Give a live model whose module may be written into: a copy, where it is the caller's own."""
-    if not isinstance(source, LiveModel):
+    if not isinstance(source, LiveModel) or model.module is not source.module:
         return model
     return replace(model, module=copy.deepcopy(model.module))
 
@@ -187,15 +188,27 @@ def _made_for(model: LiveModel, tasks: Sequence[Task]) -> bool:
     )
 
 
+def _lacking(model: LiveModel, name: str, tasks: Sequence[Task]) -> str:
+    """Say which labels a model has no head of its own for."""
+    task = next(task for task in tasks if not _made_for(model, (task,)))
+    other = "" if model.labels is None else f" (its head answers {list(model.labels)})"
+    return (
+        f"{name} has no head of its own for the labels {list(task.labels)} of task "
+        f"{task.name!r}{other}; use head='probe', or a model whose head was made for them"
+    )
+
+
 def _settle_head(
     head: str | Path | LiveModel,
-    own: bool,
+    headless: Sequence[str],
     first: LiveModel,
     tasks: Sequence[Task],
     loading: Mapping[str, Any],
 ) -> tuple[str, LiveModel]:
     if head in ("auto", "own", "probe"):
-        if head == "own" or (head == "auto" and own):
+        if head == "own" and headless:
+            raise BadInput(headless[0])
+        if head == "own" or (head == "auto" and not headless):
             return "own", first
         if any(task.kind not in ("classification", "pair") for task in tasks):
             raise BadInput(
