@@ -144,6 +144,7 @@ def _series(
         chance_ends=(),
         loss_rows=rows // 2,
         train_rows=rows,
+        rows_there=rows,
     )
 
 

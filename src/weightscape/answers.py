@@ -254,8 +254,10 @@ class SeriesAnswer(Answer):
     forgotten: list[list[int]] = Field(
         description="per point: training rows right at the point before and wrong here"
     )
-    gained: list[list[int]] = Field(description="per point: the reverse of forgotten")
-    knowledge: KnowledgeTablesAnswer
+    gained: list[list[int]] = Field(
+        description="per point: training rows wrong at the point before and right here"
+    )
+    knowledge: KnowledgeTablesAnswer = Field(description="the same and more, on both kinds of rows")
     forgetting: ForgettingAnswer | None = Field(
         description="null unless an end was fine-tuned with its dynamics recorded"
     )

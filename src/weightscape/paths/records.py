@@ -181,7 +181,8 @@ class Series:
 
     chance_loss: the held-out loss of answering by the training rows' label shares (a regression:
     by their mean); None where there is no such thing. chance_ends: ends no better than that.
-    loss_rows, train_rows: how many rows were scored.
+    loss_rows, train_rows: how many held-out and training rows were scored; rows_there: how many
+    held-out rows the task has.
     """
 
     task: str
@@ -197,6 +198,7 @@ class Series:
     chance_ends: tuple[str, ...]
     loss_rows: int
     train_rows: int
+    rows_there: int
 
 
 @dataclass(frozen=True, slots=True)

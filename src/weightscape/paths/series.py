@@ -99,6 +99,7 @@ def follow(
         chance_ends=ends_at_chance(task, names, (evaluations[0], evaluations[-1]), judging),
         loss_rows=losses.shape[1],
         train_rows=len(train.rows),
+        rows_there=len(task.rows("test")),
     )
 
 

@@ -38,18 +38,71 @@ def verdict_words(series: Series) -> str:
             f"cannot tell: {' and '.join(series.chance_ends)} "
             f"{'is' if len(series.chance_ends) == 1 else 'are'} not better than chance beyond noise"
         )
-    height = f"barrier {number(barrier.height)} ({between(barrier.interval)})"
+    height = f"loss barrier {number(barrier.height)} ({between(barrier.interval)})"
     if barrier.verdict == "cannot tell":
         return f"cannot tell: {height} is not clear of the threshold {number(barrier.threshold)}"
     side = "below" if barrier.verdict == "connected" else "above"
     return f"{barrier.verdict}: {height} is {side} the threshold {number(barrier.threshold)}"
 
 
-def advice(barrier: Barrier) -> str | None:
-    """Say what would settle a verdict that is open."""
-    if barrier.verdict != "cannot tell":
+def advice(series: Series) -> str | None:
+    """Say what would settle a verdict that is open: how many held-out rows."""
+    if series.barrier.verdict != "cannot tell":
         return None
-    return "score more rows (--rows all) to narrow the interval"
+    wanted = rows_wanted(series.barrier, series.loss_rows)
+    there = max(series.rows_there, series.loss_rows)
+    if wanted is None or wanted > MOST_ROWS:
+        return "the barrier is about as high as the threshold: more rows will hardly settle it"
+    said = f"about {wanted} held-out rows would settle it"
+    if wanted <= there:
+        return f"{said} (--rows {wanted})"
+    if there > series.loss_rows:
+        return f"{said}; the task has {there} (--rows all)"
+    return f"{said}; the task has {there}, and all of them were scored"
+
+
+MOST_ROWS = 1_000_000
+
+
+def rows_wanted(barrier: Barrier, rows: int) -> int | None:
+    """Estimate how many rows would bring the interval clear of the threshold; None for no number.
+
+    An interval over rows is as wide as 1 / sqrt(rows). Rounded up to two digits.
+
+    >>> from weightscape.paths.records import Barrier
+    >>> rows_wanted(Barrier(0.05, (0.0, 0.15), 0.5, 0.1, "given", "cannot tell"), 100)
+    400
+    """
+    low, high = barrier.interval
+    room = abs(barrier.threshold - barrier.height)
+    wide = high - barrier.height
+    if barrier.height > barrier.threshold:
+        wide = max(wide, barrier.height - low)  # which may have been cut off at nought
+    if not np.isfinite(wide) or room * 1e4 <= wide:
+        return None
+    wanted = rows * (wide / room) ** 2
+    step = 10.0 ** max(0, int(np.floor(np.log10(max(wanted, 1)))) - 1)
+    return int(np.ceil(wanted / step - 1e-9) * step)
+
+
+def metric_words(series: Series, result: PathResult) -> str | None:
+    """Say what the first metric does on the way, and what to conclude where only the loss rises."""
+    drop, barrier = series.metric_drop, series.barrier
+    if drop is None:
+        return None
+    name = drop.metric.replace("_", " ")
+    fall = f"{number(drop.height)} ({between(drop.interval)}) below the worse end"
+    falls = f"{name} falls {fall} at t = {drop.at:.2f}" if drop.height > 0 else None
+    if barrier.verdict != "not connected" or drop.interval[0] > 0:
+        return falls
+    said = (
+        f"the verdict rests on the loss alone: {name} falls nowhere below the worse end beyond "
+        f"noise (at most by {number(drop.interval[1])}). Between the two the answers stay right "
+        "but their probabilities do not: trust the labels of an average, not how sure it is"
+    )
+    if result.head == "own" and series.labels:
+        said += "; --head probe tells whether it is only the heads that do not fit together"
+    return said
 
 
 def best_words(best: BestPoint) -> str:
@@ -110,15 +163,9 @@ def curve_words(result: PathResult) -> str:
 
 def series_words(series: Series, result: PathResult) -> list[str]:
     """Say all that was found on one task, the verdict first."""
-    said = [verdict_words(series), advice(series.barrier)]
+    said = [verdict_words(series), advice(series), metric_words(series, result)]
     if series.chance_ends and series.barrier.verdict != "cannot tell":
         said.append(f"not better than chance beyond noise: {' and '.join(series.chance_ends)}")
-    drop = series.metric_drop
-    if drop is not None and drop.height > 0:
-        said.append(
-            f"{drop.metric.replace('_', ' ')} falls {number(drop.height)} "
-            f"({between(drop.interval)}) below the worse end at t = {drop.at:.2f}"
-        )
     said += [best_words(series.best), knowledge_words(series)]
     if series.forgetting is not None:
         said.append(forgetting_words(series.forgetting))

@@ -11,7 +11,14 @@ from synthetic_paths import synthetic_path, synthetic_plane
 from weightscape.answers import PathAnswer, PlaneAnswer
 from weightscape.cli import gather_paths, path_checks, path_words, path_work
 from weightscape.errors import BadInput, NotFound
-from weightscape.report.path_words import best_words, verdict_words
+from weightscape.paths.records import Barrier, MetricDrop
+from weightscape.report.path_words import (
+    advice,
+    best_words,
+    metric_words,
+    rows_wanted,
+    verdict_words,
+)
 
 ASKED = {
     *("points", "barrier", "barrier_interval", "verdict", "threshold"),
@@ -53,14 +60,47 @@ def test_a_plane_answers_with_nulls_for_holes() -> None:
 def test_verdicts_say_their_numbers() -> None:
     (series,) = synthetic_path(height=0.6).series
     assert verdict_words(series) == (
-        "not connected: barrier 0.587 (0.557 to 0.627) is above the threshold 0.034"
+        "not connected: loss barrier 0.587 (0.557 to 0.627) is above the threshold 0.034"
     )
     (series,) = synthetic_path(height=0.0, verdict="connected").series
-    assert verdict_words(series).startswith("connected: barrier 0.0")
+    assert verdict_words(series).startswith("connected: loss barrier 0.0")
     (series,) = synthetic_path(verdict="cannot tell").series
     assert "is not clear of the threshold 0.034" in verdict_words(series)
     lost = verdict_words(replace(series, chance_ends=("imdb-s0", "imdb-s1")))
     assert lost == "cannot tell: imdb-s0 and imdb-s1 are not better than chance beyond noise"
+
+
+def test_a_barrier_that_no_metric_shows_says_what_to_conclude() -> None:
+    result = synthetic_path(height=0.6)
+    (series,) = result.series
+    assert metric_words(series, result) == (
+        "accuracy falls 0.040 (0.010 to 0.070) below the worse end at t = 0.48"
+    )
+    level = MetricDrop("accuracy", 0.01, (0.0, 0.03), 0.5)
+    said = metric_words(replace(series, metric_drop=level), result)
+    assert said is not None and said.startswith("the verdict rests on the loss alone: accuracy")
+    assert "at most by 0.030" in said and "--head probe" in said
+    probed = metric_words(replace(series, metric_drop=level), replace(result, head="probe"))
+    assert probed is not None and "--head probe" not in probed
+    assert metric_words(replace(series, metric_drop=None), result) is None
+
+
+@pytest.mark.parametrize(
+    "height, low, rows", [(0.05, 0.0, 260), (0.15, 0.05, 260), (0.15, 0.0, 580)]
+)
+def test_a_verdict_that_is_open_says_how_many_rows_would_settle_it(
+    height: float, low: float, rows: int
+) -> None:
+    barrier = Barrier(height, (low, height + 0.1), 0.5, 0.1, "given", "cannot tell")
+    assert rows_wanted(barrier, 64) == rows  # half as wide wants four times the rows
+    (series,) = synthetic_path().series
+    series = replace(series, barrier=barrier, loss_rows=64, rows_there=1000)
+    assert str(advice(series)).endswith(f"would settle it (--rows {rows})")
+    assert str(advice(replace(series, rows_there=100))).endswith("the task has 100 (--rows all)")
+    assert str(advice(replace(series, rows_there=64))).endswith("all of them were scored")
+    level = replace(series, barrier=replace(barrier, height=0.1, threshold=0.1))
+    assert "will hardly settle it" in str(advice(level))
+    assert advice(replace(series, barrier=replace(barrier, verdict="connected"))) is None
 
 
 def test_the_best_point_says_whether_it_beats_both_ends() -> None:
