@@ -33,7 +33,7 @@ class BendTraining:
     the matrices of the models on the curve, theta(t), not on the bends themselves.
     validate_every: how often the mean loss along the curve is looked at on validation rows
     (training rows where there are none): the step where it was lowest gives the bends. 0 takes
-    the last step. validation_points, validation_rows: of each look.
+    the last step. validation_points, validation_rows: of each look; a row is scored at one point.
     seed: draws the points t, the order of the data, dropout, and normal bends.
     save_every: steps between two states that a killed training goes on from.
     """
@@ -48,7 +48,7 @@ class BendTraining:
     clip: float = 1.0
     validate_every: int = 50
     validation_points: int = 5
-    validation_rows: int = 128
+    validation_rows: int = 256
     seed: int = 0
     save_every: int = 50
 

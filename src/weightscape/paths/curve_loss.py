@@ -1,6 +1,6 @@
 """The loss that bends are trained by: of batches, and on validation rows along the curve."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from weightscape.paths.bends import BendTraining
 from weightscape.paths.curves import Curve, in_model_order
-from weightscape.tasks.batches import Batch, collate, prepare
+from weightscape.tasks.batches import Batch, collate, sample_rows
 from weightscape.tasks.evaluate import autocasting, evaluating
 from weightscape.tasks.features import feature_reader, features
 from weightscape.tasks.kinds import score_batch
 from weightscape.tasks.objective import Scoring, refresh_statistics
 from weightscape.tasks.probe import fit_probe, targets_of
 from weightscape.tasks.spanning import SpannedModels
-from weightscape.tasks.task import Split, Task
+from weightscape.tasks.task import Example, Split, Task
 from weightscape.tasks.training import batch_order
 
 BatchLoss = Callable[[float, Batch], Tensor]
@@ -74,25 +74,37 @@ def validation_loss(
     """Make the function that gives the mean loss along the curve on validation rows.
 
     On training rows where the task has no validation split; held-out rows have no part in it.
+    Every row is scored at one of the points, the same at each look: the mean over points and rows
+    is estimated nearly as well as by all rows at all points, for a row that is hard at one point
+    is hard at the others, and looks are compared on the same pairs.
     """
     split: Split = "validation" if task.splits.get("validation") else "train"
     model, span = spanned.model, spanned.span
-    batches = prepare(model, task, split, limit=how.validation_rows, batch=scoring.batch)
-    times = [(i + 0.5) / how.validation_points for i in range(how.validation_points)]
+    rows = sample_rows(task, split, how.validation_rows)
+    points = min(how.validation_points, len(rows))
+    batches = [
+        [collate(model.processor, part, task) for part in _in_parts(rows[i::points], scoring.batch)]
+        for i in range(points)
+    ]
 
     def validate() -> float:
-        total, count = 0.0, 0
-        for t in times:
+        total = 0.0
+        for i, parts in enumerate(batches):
+            t = (i + 0.5) / points
             span.write(span.coefficients(in_model_order(curve.weights(t))), model.module)
             refresh_statistics(spanned, task, scoring)
             with evaluating(model.module), torch.no_grad():
-                for part in batches:
+                for part in parts:
                     with autocasting(model.device, scoring.autocast):
                         total += float(losses(t, part.to(model.device)).sum())
-                    count += len(part)
-        return total / count
+        return total / len(rows)
 
     return validate
+
+
+def _in_parts(rows: Sequence[Example], most: int) -> Iterator[Sequence[Example]]:
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
 
 
 def _probe_at(

@@ -13,6 +13,7 @@ from weightscape.paths.bends import BendTraining
 from weightscape.paths.curves import Curve, in_model_order, make_curve, spread
 from weightscape.paths.ends import measure_ends
 from weightscape.paths.knowledge import Cartography
+from weightscape.paths.lowest import look_for_lowest
 from weightscape.paths.records import BendsTrained, CurveName, PathResult
 from weightscape.paths.series import Judging, Place, ends_at_chance, follow
 from weightscape.progress import Progress, silent
@@ -123,15 +124,30 @@ def _evaluate(
     places: Sequence[Place],
     progress: Progress,
 ) -> list[list[PointEvaluation]]:
-    found: list[list[PointEvaluation]] = [[] for _ in objectives]
+    points = [spanned.span.coefficients(in_model_order(place.weights)) for place in places]
     total = len(places) * len(objectives)
-    with progress.stage("evaluating", total=total, unit="points") as advance:
-        for place in places:
-            point = spanned.span.coefficients(in_model_order(place.weights))
-            for objective, row in zip(objectives, found, strict=True):
-                row.append(objective.at(point, f"t = {place.t:.4g}"))
+
+    def along(objective: Objective) -> list[PointEvaluation]:
+        found: dict[int, PointEvaluation] = {}
+
+        def score(i: int, validation: bool) -> PointEvaluation:
+            if i not in found:
+                where = f"t = {places[i].t:.4g}"
+                found[i] = objective.at(points[i], where, validation=validation)
                 advance(1)
-    return found
+            return found[i]
+
+        def validation_loss(i: int) -> float:
+            rows = score(i, True).validation
+            assert rows is not None
+            return rows.loss
+
+        if objective.has_validation:
+            look_for_lowest(len(points), validation_loss)
+        return [score(i, False) for i in range(len(points))]
+
+    with progress.stage("evaluating", total=total, unit="points") as advance:
+        return [along(objective) for objective in objectives]
 
 
 def _refuse_chance(

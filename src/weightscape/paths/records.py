@@ -22,7 +22,8 @@ class PathPoint:
     loss, metrics: on held-out rows, each with its own bootstrap interval; train_loss,
     train_metrics: on training rows.
     chord: the straight line between the ends' held-out losses, at t.
-    validation_loss: on validation rows; None where the task has none or they were not asked for.
+    validation_loss: on validation rows; None where the task has none, and at points that are too
+    far from the lowest to be the best.
     length: of the path from the first end up to here (L2).
     """
 

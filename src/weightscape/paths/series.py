@@ -235,10 +235,11 @@ def _best(
 def _choosing_losses(
     evaluations: Sequence[PointEvaluation],
 ) -> tuple[Array, Literal["validation", "train"]]:
-    validation = [found.validation for found in evaluations if found.validation is not None]
-    if len(validation) == len(evaluations):
-        return np.array([found.loss for found in validation]), "validation"
-    return np.array([found.train.loss for found in evaluations]), "train"
+    """Give what a point is chosen by: points whose validation rows nobody scored are not chosen."""
+    if evaluations[0].validation is None or evaluations[-1].validation is None:
+        return np.array([found.train.loss for found in evaluations]), "train"
+    losses = [np.inf if it.validation is None else it.validation.loss for it in evaluations]
+    return np.array(losses), "validation"
 
 
 def _metric_gain(metrics: Metrics, at: int, end: int, level: float) -> tuple[float, Interval]:

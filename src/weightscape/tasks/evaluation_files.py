@@ -1,9 +1,9 @@
 """Evaluations kept in one small file, whole or not there."""
 
 import json
+import logging
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from weightscape.tasks.evaluation import Evaluation
+
+log = logging.getLogger(__name__)
 
 _ARRAYS = ("losses", "gold_probabilities", "correct", "rows")
 
@@ -38,23 +40,29 @@ def write_evaluations(file: Path, parts: Mapping[str, Evaluation]) -> None:
         raise
 
 
-def read_evaluations(file: Path) -> dict[str, Evaluation] | None:
-    """Read what `write_evaluations` wrote; None where there is no file, or none that is whole."""
+def read_evaluations(file: Path) -> dict[str, Evaluation]:
+    """Read what `write_evaluations` wrote; nothing where there is no file, or none that is whole.
+
+    A file that some accident damaged, or that another program put there, is only lost work.
+    """
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             names = [key.removesuffix("/told") for key in stored.files if key.endswith("/told")]
-            return {name: _evaluation(stored, name) for name in names} or None
-    except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, EOFError):
-        return None
+            return {name: _evaluation(stored, name) for name in names}
+    except FileNotFoundError:
+        return {}
+    except Exception:  # a damaged zip makes its readers raise about anything
+        log.warning("%s is damaged; what it held is computed anew", file)
+        return {}
 
 
 def _evaluation(stored: Any, name: str) -> Evaluation:
     told = json.loads(str(stored[f"{name}/told"]))
-    arrays = {array: stored[f"{name}/{array}"] for array in _ARRAYS}
+    arrays = {array: np.asarray(stored[f"{name}/{array}"]) for array in _ARRAYS}
     return Evaluation(
         loss=float(told["loss"]),
-        metrics=told["metrics"],
-        predictions=told["predictions"],
+        metrics={str(metric): float(value) for metric, value in told["metrics"].items()},
+        predictions=list(told["predictions"]),
         **arrays,
     )
 

@@ -22,7 +22,7 @@ from weightscape.tasks.kinds import run_module
 from weightscape.tasks.probe import ProbeScores, fit_probe, probe_evaluation, targets_of
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.statistics import has_batch_statistics, recompute_statistics
-from weightscape.tasks.task import Split, Task
+from weightscape.tasks.task import Example, Split, Task
 
 _FORMAT = 1
 """Of what a point's key and file mean; raise it when evaluations come out differently."""
@@ -77,7 +77,7 @@ class Objective:
         self.scoring = scoring
         self.evaluated = 0
         self._folder = folder
-        self._known: dict[str, PointEvaluation] = {}
+        self._known: dict[str, dict[str, Evaluation]] = {}
         self._splits = _splits(task, scoring)
         self._identity = json.dumps(
             [
@@ -97,44 +97,64 @@ class Objective:
         other._known = self._known
         return other
 
-    def at(self, point: Sequence[float], where: str = "") -> PointEvaluation:
+    def at(
+        self, point: Sequence[float], where: str = "", *, validation: bool = True
+    ) -> PointEvaluation:
         """Evaluate a point of the span; `where` is what a failure calls it.
 
+        validation: whether its validation rows are wanted; they are given where they are known.
         Raises BadInput for a loss that is not finite, naming the point and the tensor.
         """
         key = self._key(point)
-        if key in self._known:
-            return self._known[key]
         file = None if self._folder is None else self._folder / f"{key}.npz"
-        found = None if file is None else read_evaluations(file)
-        if found is None:
-            parts = self._evaluate(point, where)
+        if key not in self._known:
+            self._known[key] = {} if file is None else self._read(file)
+        parts = self._known[key]
+        missing = [
+            split
+            for split in self._splits
+            if split not in parts and (validation or split != "validation")
+        ]
+        if missing:
+            parts.update(self._evaluate(point, where, missing))
             self.evaluated += 1
             if file is not None:
                 write_evaluations(file, parts)
-        else:
-            parts = found
-        whole = PointEvaluation(parts["train"], parts["test"], parts.get("validation"))
-        self._known[key] = whole
-        return whole
+        return PointEvaluation(parts["train"], parts["test"], parts.get("validation"))
 
-    def _evaluate(self, point: Sequence[float], where: str) -> dict[str, Evaluation]:
+    @property
+    def has_validation(self) -> bool:
+        """Tell whether points have validation rows."""
+        return "validation" in self._splits
+
+    def _read(self, file: Path) -> dict[str, Evaluation]:
+        """Read what is known of a point; what is not of the rows that are asked for is not."""
+        found = read_evaluations(file)
+        return {
+            split: found[split]
+            for split, limit in self._splits.items()
+            if split in found and _is_of(found[split], sample_rows(self.task, split, limit))
+        }
+
+    def _evaluate(
+        self, point: Sequence[float], where: str, splits: Sequence[Split]
+    ) -> dict[str, Evaluation]:
         model = self.spanned.model
         self.spanned.span.write(point, model.module)
         try:
             refresh_statistics(self.spanned, self.task, self.scoring)
             if self.spanned.head == "probe":
-                return self._probe()
+                return self._probe(splits)
             return {
                 split: evaluate(
                     model,
                     self.task,
                     split=split,
-                    limit=limit,
+                    limit=self._splits[split],
                     batch=self.scoring.batch,
                     autocast=self.scoring.autocast,
                 )
-                for split, limit in self._splits.items()
+                for split in splits
             }
         except BadInput as error:
             place = where or f"point {[round(float(c), 6) for c in np.ravel(point)]} of the span"
@@ -143,8 +163,10 @@ class Objective:
                 error = BadInput(f"{error}; tensor {culprit!r} of the model there is not finite")
             raise BadInput(f"at {place}: {error}") from None
 
-    def _probe(self) -> dict[str, Evaluation]:
-        """Fit a probe on the training rows and score it on all splits."""
+    def _probe(self, wanted: Sequence[Split]) -> dict[str, Evaluation]:
+        """Fit a probe on the training rows and score it on the splits that are wanted."""
+        splits: dict[Split, int | None] = {"train": self._splits["train"]}
+        splits |= {split: self._splits[split] for split in wanted}
         read = {
             split: features(
                 self.spanned.model,
@@ -154,11 +176,11 @@ class Objective:
                 batch=self.scoring.batch,
                 autocast=self.scoring.autocast,
             )
-            for split, limit in self._splits.items()
+            for split, limit in splits.items()
         }
-        _check_finite(self.task, self._splits, read)
-        targets = {split: targets_of(self.task, split, n) for split, n in self._splits.items()}
-        others = [split for split in read if split != "train"]
+        _check_finite(self.task, splits, read)
+        targets = {split: targets_of(self.task, split, n) for split, n in splits.items()}
+        others = [split for split in read if split != "train"] or ["train"]
         fitted = fit_probe(
             read["train"],
             targets["train"],
@@ -169,7 +191,7 @@ class Objective:
         scores = {"train": fitted.train, **_apart(fitted.test, [(s, len(read[s])) for s in others])}
         return {
             split: probe_evaluation(self.task, split, limit, scores[split])
-            for split, limit in self._splits.items()
+            for split, limit in splits.items()
         }
 
     def _key(self, point: Sequence[float]) -> str:
@@ -208,6 +230,13 @@ def _check_finite(
             raise BadInput(
                 f"the features of row {row} ({split}) of task {task.name!r} are not finite"
             )
+
+
+def _is_of(found: Evaluation, rows: Sequence[Example]) -> bool:
+    """Tell whether an evaluation is whole and of these rows."""
+    arrays = (found.losses, found.gold_probabilities, found.correct)
+    numbers = [example.row for example in rows]
+    return list(found.rows) == numbers and all(len(array) == len(rows) for array in arrays)
 
 
 def _apart(scores: ProbeScores, parts: Sequence[tuple[Split, int]]) -> dict[Split, ProbeScores]:

@@ -7,6 +7,7 @@ from landscapes import custom_task, order, place, ring, three_labels, tiny
 
 from weightscape.errors import BadInput, MismatchedModels
 from weightscape.paths.path import connect
+from weightscape.tasks.evaluation_files import read_evaluations, write_evaluations
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.task import Task
@@ -247,9 +248,48 @@ def test_points_of_other_models_tasks_and_limits_are_not_mistaken(tmp_path):
 
 def test_a_damaged_file_is_computed_anew(tmp_path):
     first = connect(*ENDS, custom_task(ring), points=3, folder=tmp_path)
+    files = sorted((tmp_path / "points").iterdir())
+    whole = [file.read_bytes() for file in files]
+    generator = np.random.default_rng(0)
+    for kind in range(40):
+        for file, content in zip(files, whole, strict=True):
+            if kind < 10:
+                content = content[: kind * len(content) // 10]
+            else:
+                turned = bytearray(content)
+                for at in generator.integers(0, len(content), 8):
+                    turned[at] ^= int(generator.integers(1, 256))
+                content = bytes(turned)
+            file.write_bytes(content)
+        again = connect(*ENDS, custom_task(ring), points=3, folder=tmp_path)
+        assert again.points == first.points
+
+
+def test_an_evaluation_of_other_rows_is_not_taken_for_the_point(tmp_path):
+    first = connect(*ENDS, custom_task(ring), points=3, folder=tmp_path)
     for file in (tmp_path / "points").iterdir():
-        file.write_bytes(file.read_bytes()[:50])
+        parts = read_evaluations(file)
+        parts["test"] = dataclasses.replace(parts["test"], rows=parts["test"].rows + 1)
+        del parts["train"]
+        write_evaluations(file, parts)
     assert connect(*ENDS, custom_task(ring), points=3, folder=tmp_path).points == first.points
+
+
+def test_validation_rows_are_scored_only_where_the_best_point_may_be(tmp_path):
+    """The lowest loss, half way round the ring, is found without scoring all points on them."""
+    ends = (place("far", -1.5, 0), place("near", 0.5, 0))
+    task = Counted()
+    found = connect(*ends, counted(task), points=26, folder=tmp_path)
+    known = [point.validation_loss is not None for point in found.points]
+    assert known[0] and known[-1] and sum(known) <= 13
+    assert task.calls == 2 * 26 + sum(known)
+    assert found.series[0].best.chosen_on == "validation"
+    lowest = min(found.points, key=lambda point: point.loss)
+    assert found.series[0].best.t == lowest.t
+    # what is known of a point is not scored again for the rows that were not wanted before
+    more = Counted()
+    connect(*ends, counted(more), points=6, folder=tmp_path)
+    assert more.calls <= 6 - 2
 
 
 def test_equal_names_are_told_apart():
