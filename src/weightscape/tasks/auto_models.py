@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from weightscape.errors import (
 )
 from weightscape.io import open_checkpoint
 from weightscape.tasks.bases import looks_like_path
+from weightscape.tasks.claimed_sizes import no_larger_than_stored
 from weightscape.tasks.heads import draw_head, head_prefixes, suits, told_labels
+from weightscape.tasks.hub import needs_cache
 from weightscape.tasks.live import LiveModel, Processor
 from weightscape.tasks.processors import (
     ArrayProcessor,
@@ -72,22 +74,29 @@ def load_auto(source: str | Path, task: Task, seed: int, trust: bool) -> LiveMod
     elif looks_like_path(where):
         raise NotFound(f"{where}: no such folder; give a model's folder or a hub id")
     transformers = import_transformers()
-    settings: dict[str, Any] = {"trust_remote_code": trust, "local_files_only": local is not None}
-    with _quiet(transformers), telling(where), torch.random.fork_rng(devices=[]):
+    here_only = local is not None or needs_cache(where)
+    settings: dict[str, Any] = {"trust_remote_code": trust, "local_files_only": here_only}
+    bounded = nullcontext() if local is None else no_larger_than_stored(local)
+    with (
+        _quiet(transformers),
+        telling(where),
+        bounded,
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(seed)  # of tensors that are drawn because the files lack them
         config = transformers.AutoConfig.from_pretrained(where, **settings)
         processor, tokenizer = _processor(transformers, where, local, task, config, settings)
         told = _labels_of(config)
         module, info = _module(transformers, where, task, processor, settings)
-    head = head_prefixes(module, task)
-    drawn = _check_loaded(where, info, module, task)
+        head = head_prefixes(module, task)
+        drawn = _check_loaded(where, info, module, task)
+        _check_fit(where, module, task, processor)
     labels = None
     if task.kind in ("classification", "pair"):
         drawn = drawn or not suits(told, task)
         labels = None if drawn else task.labels
         if drawn:
             draw_head(module, head, seed)
-    _check_fit(where, module, task, processor)
     name = local.name if local is not None else where
     return LiveModel(
         name, module, processor, labels, head, folder=local, tokenizer=tokenizer, drawn=drawn
@@ -167,7 +176,7 @@ def _longest(config: Any) -> int | None:
     if not isinstance(positions, int) or positions < 1:
         return None
     if config.model_type in _OFFSET_POSITIONS:
-        return positions - 1 - int(config.pad_token_id or 0)
+        return positions - 1 - int(getattr(config, "pad_token_id", None) or 0)
     return positions
 
 
@@ -214,7 +223,7 @@ def _check_fit(where: str, module: nn.Module, task: Task, processor: Processor) 
                 f"embeds {words}; they do not belong together"
             )
         config: Any = module.config
-        if config.pad_token_id is None:
+        if getattr(config, "pad_token_id", None) is None:  # not every configuration has one
             config.pad_token_id = processor.tokenizer.pad_token_id
     if task.kind == "causal" and _reads_ahead(module):
         raise BadInput(

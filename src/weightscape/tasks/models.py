@@ -64,9 +64,14 @@ def default_device() -> torch.device:
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    """Read the files of a model folder that tell how its inputs are made."""
-    names = (*TOKENIZER_FILES, *IMAGE_SETTINGS)
-    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    """Read the files that a model needs beside weights and configuration.
+
+    What tells how its inputs are made, and the code that its configuration names (`auto_map`).
+    """
+    names = [name for name in (*TOKENIZER_FILES, *IMAGE_SETTINGS) if (folder / name).is_file()]
+    if (folder / "config.json").is_file() and read_json(folder / "config.json").get("auto_map"):
+        names += sorted(file.name for file in folder.glob("*.py") if file.is_file())
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def config_dict(model: nn.Module) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -6,13 +7,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tiny_models import change_config, save_bert, save_gpt2, save_t5, save_vit
+from tiny_models import change_config, save_bert, save_gpt2, save_t5, save_tokenizer, save_vit
 from weightscape.errors import BadCheckpoint, BadInput, MismatchedModels, NotFound
-from weightscape.tasks import low_rank
+from weightscape.tasks import auto_models, low_rank
 from weightscape.tasks.adapters import load_adapter
 from weightscape.tasks.arrays import task_from_arrays
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.models import load_model
+from weightscape.tasks.result_folder import write_model
 from weightscape.tasks.task import Example, Task
 
 
@@ -295,3 +297,127 @@ def test_the_one_place_where_adapters_are_put_on(lora):
     base = load_model(lora / "base", task_of())
     _, names = load_adapter(base.module, name_base(lora, "base"))
     assert names == load_model(lora / "adapter", task_of()).adapted
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"vocab_size": 10**12},
+        {"vocab_size": 10**8},
+        {"hidden_size": 10**9, "num_attention_heads": 1},
+        {"intermediate_size": 10**10},
+        {"max_position_embeddings": 10**12},
+        {"num_hidden_layers": 10**7},
+        {"num_hidden_layers": 10**12},
+        {"num_labels": 10**9},
+        {"num_hidden_layers": 2000},
+    ],
+)
+def test_a_configuration_that_asks_for_far_more_than_is_stored(tmp_path, claim):
+    folder = save_bert(tmp_path / "a", labels=("neg", "pos"))
+    config = json.loads((folder / "config.json").read_text())
+    if "num_labels" in claim:
+        del config["id2label"], config["label2id"]
+    (folder / "config.json").write_text(json.dumps(config | claim))
+    with pytest.raises(BadCheckpoint, match=r"config\.json: .*(far more|no tensors for that many)"):
+        load_model(folder, task_of())
+    nn.Linear(3, 3)  # nothing is left behind that counts the tensors of others
+
+
+@pytest.mark.parametrize("name", ["./no", "/no/model", "~/no", "a/b/c", "a\\b", "no model"])
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(monkeypatch, name):
+    monkeypatch.setattr(auto_models, "needs_cache", lambda where: pytest.fail("asked the hub"))
+    with pytest.raises(NotFound, match="no such folder"):
+        load_model(name, task_of())
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def refuse(url, **_):
+        asked.append(url)
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
+    with pytest.raises(NotFound, match=r"^some/model: no such folder, and the hub cannot be reach"):
+        load_model("some/model", task_of())
+    assert len(asked) == 1
+
+
+CUSTOM = {
+    "configuration_bag.py": """
+from transformers import PretrainedConfig
+
+class BagConfig(PretrainedConfig):
+    model_type = "bag"
+
+    def __init__(self, words=15, **more):
+        super().__init__(**more)
+        self.words = words
+""",
+    "modeling_bag.py": """
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from .configuration_bag import BagConfig
+
+class Bag(PreTrainedModel):
+    config_class = BagConfig
+    base_model_prefix = "bag"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.embeddings = nn.Embedding(config.words, 8)
+        self.post_init()
+
+    def _init_weights(self, module):
+        pass
+
+    def get_input_embeddings(self):
+        return self.embeddings
+
+    def forward(self, input_ids, **_):
+        return (self.embeddings(input_ids),)
+
+class BagForSequenceClassification(Bag):
+    def __init__(self, config):
+        PreTrainedModel.__init__(self, config)
+        self.bag = Bag(config)
+        self.classifier = nn.Linear(8, config.num_labels)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.bag.embeddings
+
+    def forward(self, input_ids, attention_mask=None, **_):
+        mask = attention_mask.unsqueeze(-1)
+        mean = (self.bag(input_ids)[0] * mask).sum(1) / mask.sum(1)
+        return SequenceClassifierOutput(logits=self.classifier(mean))
+""",
+}
+
+
+def test_a_model_that_brings_its_code_needs_trust_and_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = tmp_path / "bag"
+    save_tokenizer(folder)
+    for name, text in CUSTOM.items():
+        (folder / name).write_text(text)
+    auto = {
+        "AutoConfig": "configuration_bag.BagConfig",
+        "AutoModelForSequenceClassification": "modeling_bag.BagForSequenceClassification",
+    }
+    (folder / "config.json").write_text(json.dumps({"model_type": "bag", "auto_map": auto}))
+    weights = torch.randn(15, 8, generator=torch.Generator().manual_seed(0))
+    save_file({"bag.embeddings.weight": weights}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BadInput, match=r"run code of its own.*--trust-remote-code"):
+        load_model(folder, task_of())
+    model = load_model(folder, task_of(), trust_remote_code=True)
+    assert model.drawn
+    write_model(model, tmp_path / "made", parent="bag")
+    again = load_model(tmp_path / "made", task_of(), trust_remote_code=True)
+    assert (again.labels, again.drawn) == (("neg", "pos"), False)
+    assert evaluate(again, task_of()).loss == evaluate(model, task_of()).loss
