@@ -1,6 +1,7 @@
 """What every bench does with its result: one JSON file, one table, the command that made it."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -30,8 +31,17 @@ def keep(name: str, result: dict[str, Any], *, module: str | None = None) -> Pat
         "load_at_end": [round(it, 2) for it in os.getloadavg()],
     }
     whole = {"command": command, "machine": machine, "made": time.strftime("%Y-%m-%d"), **result}
-    path.write_text(json.dumps(whole, indent=1) + "\n")
+    path.write_text(json.dumps(without_nan(whole), indent=1, allow_nan=False) + "\n")
     return path
+
+
+def without_nan(value: Any) -> Any:
+    """Put None for numbers that are not finite: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: without_nan(it) for key, it in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(it) for it in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def seconds(run: Callable[[], object], times: int) -> list[float]:

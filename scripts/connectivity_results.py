@@ -5,6 +5,7 @@ from typing import Any
 from results_tables import load, source, table
 
 Row = dict[str, Any]
+FATES = ("lost_early", "lost_later", "never_lost")
 
 
 def blocks() -> dict[str, str]:
@@ -77,11 +78,10 @@ def knowledge_block() -> str:
             str(it["known"]),
             str(it["lost_early"]),
             str(it["lost"]),
-            f"{it['confidence_lost_early']:.2f} / {it['confidence_lost_later']:.2f}"
-            f" / {it['confidence_never_lost']:.2f}",
+            " / ".join(number(it[f"confidence_{fate}"]) for fate in FATES),
             estimate(it["auc"], 2),
-            f"{it['end_probability_auc']:.2f}",
-            f"{it['order']:.2f}",
+            number(it["end_probability_auc"]),
+            number(it["order"]),
         ]
         for it in result["rows"]
     ]
@@ -226,6 +226,13 @@ def connected_share(it: Row, curve: str) -> float:
     return float(it[curve]["verdicts"].get("connected", 0)) / float(it["pairs"])
 
 
-def estimate(it: dict[str, float], places: int = 3) -> str:
-    """Write a figure with its interval."""
+def estimate(it: dict[str, Any], places: int = 3) -> str:
+    """Write a figure with its interval; nothing where there is none."""
+    if it["value"] is None:
+        return "–"
     return f"{it['value']:.{places}f} [{it['low']:.{places}f}, {it['high']:.{places}f}]"
+
+
+def number(value: float | None) -> str:
+    """Write a figure; nothing where there is none."""
+    return "–" if value is None else f"{value:.2f}"

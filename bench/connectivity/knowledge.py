@@ -146,11 +146,16 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
         "lost": int(lost[known].sum()),
         "auc": dict(zip(("value", "low", "high"), found["auc"], strict=True)),
         "end_probability_auc": auc_of(found, "end_probability", np.flatnonzero(known)),
-        "confidence_lost_early": float(confidence[known & early].mean()),
-        "confidence_lost_later": float(confidence[known & lost & ~early].mean()),
-        "confidence_never_lost": float(confidence[known & ~lost].mean()),
+        "confidence_lost_early": mean_or_nan(confidence[known & early]),
+        "confidence_lost_later": mean_or_nan(confidence[known & lost & ~early]),
+        "confidence_never_lost": mean_or_nan(confidence[known & ~lost]),
         "order": first_lost_against_confidence(found),
     }
+
+
+def mean_or_nan(values: Array) -> float:
+    """Average what there is; NaN of nothing."""
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def fates(found: dict[str, Any]) -> tuple[NDArray[np.bool_], ...]:
@@ -224,16 +229,19 @@ def draw(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> Pat
         kept_by_third(found).items(), ("#b5432f", "#8a8a8a", "#2c6fb0"), strict=True
     ):
         left.plot(found[0]["t"], share, color=colour, label=f"{third} third")
-    left.set_xlabel("t, from the model that knows the task to another task's")
+    left.set_xlabel("t, from the task's model to another's")
     left.set_ylabel("known training rows still right")
     left.legend(frameon=False)
     for place, row in enumerate(rows):
+        if not row["lost_early"]:
+            right.text(0.51, place, "no row is lost before half", va="center", fontsize=8)
+            continue
         right.plot([row["auc"]["low"], row["auc"]["high"]], [place, place], color="#2c6fb0")
         right.plot(row["auc"]["value"], place, "o", color="#2c6fb0", markersize=4)
     right.axvline(0.5, color="#999999", linewidth=0.8)
     right.set_yticks(range(len(rows)), [f"{row['from']} to {row['to']}" for row in rows])
     right.invert_yaxis()
-    right.set_xlabel("AUC: low confidence, lost before half")
+    right.set_xlabel("AUC of low confidence")
     return save(figure, "connectivity-knowledge.png")
 
 
