@@ -1,0 +1,175 @@
+"""Points between models that a fine-tuning could start from, by kind.
+
+Others register theirs, a function ``Pool -> list[Proposal]``, under the entry-point group
+``weightscape.starts``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from weightscape.blending.centroid import centroid
+from weightscape.blending.greedy_soup import greedy_soup
+from weightscape.blending.model_stock import model_stock
+from weightscape.registry import Registry
+from weightscape.starts.pool import Pool, Weights
+from weightscape.starts.records import Candidate
+
+NEAREST = (2, 3, 4, 5)
+"""How many of the models that a linear probe likes best may make up one centroid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate and the point that it is: weights over the pool's models, or so per tensor."""
+
+    candidate: Candidate
+    weights: Weights
+
+
+Proposer = Callable[[Pool], list[Proposal]]
+
+CANDIDATES: Registry[Proposer] = Registry("start")
+
+
+def propose(pool: Pool, kinds: Sequence[str] | None = None) -> list[Proposal]:
+    """Gather the proposals of some kinds (all that are registered, if None), each point once.
+
+    The base and the centroid of all are always among them: others are measured against these.
+    Where two kinds come to one point, the first has it, and says what else it is.
+    """
+    wanted = list(CANDIDATES) if kinds is None else list(kinds)
+    ordered = dict.fromkeys(("base", "centroid", *wanted))
+    found: dict[bytes, Proposal] = {}
+    names: set[str] = set()
+    for kind in ordered:
+        for proposal in CANDIDATES[kind](pool):
+            key = _key(proposal.weights)
+            if key in found:
+                found[key] = _also(found[key], proposal.candidate)
+                continue
+            found[key] = _named_apart(proposal, names)
+            names.add(found[key].candidate.name)
+    return list(found.values())
+
+
+def at(pool: Pool, kind: str, name: str, why: str, weights: Weights) -> Proposal:
+    """Make a proposal of weights over the pool's models in their order."""
+    mean = weights if weights.ndim == 1 else weights.mean(axis=0)
+    named = {
+        model: float(share) for model, share in zip(pool.names, mean, strict=True) if share != 0.0
+    }
+    return Proposal(Candidate(name, kind, named, why), weights)
+
+
+@CANDIDATES.register("base")
+def base_itself(pool: Pool) -> list[Proposal]:
+    """Propose the base, if there is one."""
+    if pool.base is None:
+        return []
+    place = pool.names.index(pool.base)
+    weights = centroid(len(pool.names), [place])
+    return [at(pool, "base", pool.base, "the base that all models come from", weights)]
+
+
+@CANDIDATES.register("models")
+def each_model(pool: Pool) -> list[Proposal]:
+    """Propose every model as it is."""
+    return [
+        at(pool, "model", pool.names[i], "a model of the pool", centroid(len(pool.names), [i]))
+        for i in pool.models
+    ]
+
+
+@CANDIDATES.register("centroid")
+def centroid_of_all(pool: Pool) -> list[Proposal]:
+    """Propose the mean of all models but the base (Gueta et al. 2023, arXiv:2302.04863)."""
+    why = f"the mean of all {len(pool.models)} models"
+    return [at(pool, "centroid", "centroid", why, centroid(len(pool.names), pool.models))]
+
+
+@CANDIDATES.register("regions")
+def centroid_of_each_region(pool: Pool) -> list[Proposal]:
+    """Propose the mean of each region's models."""
+    proposals = []
+    for label, members in pool.regions.items():
+        places = [i for i in pool.places(members) if pool.names[i] != pool.base]
+        if len(places) > 1:
+            why = f"the mean of the {len(places)} models of {label}"
+            weights = centroid(len(pool.names), places)
+            proposals.append(at(pool, "region", f"centroid of {label}", why, weights))
+    return proposals
+
+
+@CANDIDATES.register("nearest")
+def centroid_of_the_nearest(pool: Pool) -> list[Proposal]:
+    """Propose the mean of the k models with the least probe loss, k by the probe of the mean."""
+    ranked = _by_probe(pool)
+    counts = [k for k in NEAREST if k <= len(ranked)]
+    means = {k: centroid(len(pool.names), ranked[:k]) for k in counts}
+    best = min(counts, key=lambda k: pool.probe_loss(means[k]))
+    why = f"the mean of the {best} models with the least probe loss on the task's rows"
+    return [at(pool, "nearest", f"centroid of the {best} nearest", why, means[best])]
+
+
+@CANDIDATES.register("greedy soup")
+def soup_by_probe(pool: Pool) -> list[Proposal]:
+    """Propose a soup to which models are added while the probe's held-out loss falls."""
+
+    def loss(members: tuple[int, ...]) -> float:
+        return pool.probe_loss(centroid(len(pool.names), members))
+
+    members = greedy_soup(_by_probe(pool), loss)
+    why = f"a soup of {len(members)}: models added while the probe loss fell"
+    return [at(pool, "greedy soup", "greedy soup", why, centroid(len(pool.names), members))]
+
+
+@CANDIDATES.register("model stock")
+def stock_of_all(pool: Pool) -> list[Proposal]:
+    """Propose Model Stock of all models, which needs the base."""
+    if pool.base is None:
+        return []
+    base = pool.names.index(pool.base)
+    weights = model_stock(pool.tree.gram, base, list(pool.models))
+    why = f"Model Stock of all {len(pool.models)} models, tensor by tensor"
+    return [at(pool, "model stock", "model stock", why, weights)]
+
+
+@CANDIDATES.register("region stocks")
+def stock_of_each_region(pool: Pool) -> list[Proposal]:
+    """Propose Model Stock of each region's models."""
+    proposals: list[Proposal] = []
+    for label, members in pool.regions.items():
+        places = [i for i in pool.places(members) if pool.names[i] != pool.base]
+        if pool.base is not None and len(places) > 1:
+            weights = model_stock(pool.tree.gram, pool.names.index(pool.base), places)
+            why = f"Model Stock of the {len(places)} models of {label}, tensor by tensor"
+            proposals.append(at(pool, "region stock", f"model stock of {label}", why, weights))
+    return proposals
+
+
+def _by_probe(pool: Pool) -> list[int]:
+    def loss(place: int) -> float:
+        return pool.probe_loss(centroid(len(pool.names), [place]))
+
+    return sorted(pool.models, key=loss)
+
+
+def _key(weights: Weights) -> bytes:
+    one = weights if weights.ndim == 1 or not (weights == weights[0]).all() else weights[0]
+    return np.round(one, 9).tobytes()
+
+
+def _also(proposal: Proposal, other: Candidate) -> Proposal:
+    if other.name == proposal.candidate.name:
+        return proposal
+    why = f"{proposal.candidate.why}; also the {other.name}"
+    return replace(proposal, candidate=replace(proposal.candidate, why=why))
+
+
+def _named_apart(proposal: Proposal, taken: set[str]) -> Proposal:
+    name, number = proposal.candidate.name, 2
+    while name in taken:
+        name, number = f"{proposal.candidate.name} ({number})", number + 1
+    return replace(proposal, candidate=replace(proposal.candidate, name=name))

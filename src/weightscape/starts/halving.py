@@ -1,0 +1,147 @@
+"""Successive halving: short runs for many candidates, more of them for those that are left.
+
+Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization"
+(2016, arXiv:1502.07943). All candidates of a round are run on the same cells, cell by cell, so that
+wherever a search is cut short they can still be compared on what they all have done.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from time import perf_counter
+
+from weightscape.errors import BadInput
+from weightscape.progress import Progress, silent
+from weightscape.starts.candidates import Proposal
+from weightscape.starts.folds import Cell
+from weightscape.starts.short_runs import ShortRuns
+from weightscape.tasks.evaluation import Evaluation
+
+Place = tuple[int, int]
+"""A cell's repeat and fold."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many runs and minutes may be spent; None is no limit.
+
+    kept_back: runs of it that are not for the search but for what comes after it.
+    """
+
+    runs: int | None = None
+    minutes: float | None = None
+    kept_back: int = 0
+    spent: int = 0
+    began: float = field(default_factory=perf_counter)
+
+    def __post_init__(self) -> None:
+        if self.runs is not None and self.runs < 1:
+            raise BadInput(f"max_runs must be 1 or more, got {self.runs}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise BadInput(f"minutes must be positive, got {self.minutes}")
+
+    def allows(self, seconds: float | None, *, last: bool = False) -> bool:
+        """Tell whether one more run may be made that takes so long; `last`: all else is done."""
+        back = 0 if last else self.kept_back
+        if self.runs is not None and self.spent + 1 > max(self.runs - back, 1 if not last else 0):
+            return False
+        if self.minutes is None:
+            return True
+        left = 60.0 * self.minutes - (perf_counter() - self.began)
+        return left > 0.0 if seconds is None else left >= seconds * (1 + back)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found: runs by candidate and cell, and when each candidate was dropped.
+
+    rounds: how many were finished. cut_short: whether the budget ended it.
+    """
+
+    runs: Mapping[str, Mapping[Place, Evaluation]]
+    dropped: Mapping[str, int]
+    rounds: int
+    cut_short: bool
+
+    def common(self, names: Sequence[str]) -> list[Place]:
+        """List the cells that all of these candidates have runs in."""
+        shared = set.intersection(*(set(self.runs.get(name, {})) for name in names))
+        return sorted(shared)
+
+    def loss(self, name: str, places: Sequence[Place]) -> float:
+        """Give a candidate's mean loss over the held-out rows of cells."""
+        found = [self.runs[name][place] for place in places]
+        return sum(float(it.losses.sum()) for it in found) / sum(len(it.losses) for it in found)
+
+
+def halve(
+    finalists: Sequence[Proposal],
+    rounds: Sequence[Sequence[Cell]],
+    runs: ShortRuns,
+    budget: Budget,
+    *,
+    keep: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Search:
+    """Run all finalists on the cells of the first round, then the better half on the next, ...
+
+    keep: candidates that are never dropped, for others are measured against them. The loss on
+    held-out rows decides, over all cells that those left have in common.
+    """
+    left = list(finalists)
+    found: dict[str, dict[Place, Evaluation]] = {it.candidate.name: {} for it in left}
+    dropped: dict[str, int] = {}
+    done, whole = 0, True
+    total = _count(len(left), rounds, len(keep))
+    with progress.stage("short fine-tunings", total=total, unit="runs") as advance:
+        for number, cells in enumerate(rounds, 1):
+            whole = _run_round(left, cells, runs, budget, found, advance)
+            if not whole:
+                break
+            done = number
+            if number < len(rounds):
+                left, lost = _better_half(left, Search(found, {}, 0, False), keep)
+                dropped |= dict.fromkeys(lost, number)
+    return Search(found, dropped, done, not whole)
+
+
+def _run_round(
+    left: Sequence[Proposal],
+    cells: Sequence[Cell],
+    runs: ShortRuns,
+    budget: Budget,
+    found: Mapping[str, dict[Place, Evaluation]],
+    advance: Callable[[float], None],
+) -> bool:
+    """Make a round's runs, cell by cell; tell whether the budget was enough."""
+    for cell in cells:
+        for proposal in left:
+            seconds = 0.0 if runs.knows(proposal.weights, cell) else runs.seconds
+            if not budget.allows(seconds):
+                return False
+            found[proposal.candidate.name][cell.repeat, cell.fold] = runs.at(proposal.weights, cell)
+            budget.spent += 1
+            advance(1)
+    return True
+
+
+def _better_half(
+    left: Sequence[Proposal], search: Search, keep: Sequence[str]
+) -> tuple[list[Proposal], list[str]]:
+    """Keep the better half, rounded up, of those that may be dropped."""
+    names = [it.candidate.name for it in left]
+    cells = search.common(names)
+    contested = [name for name in names if name not in keep]
+    ranked = sorted(contested, key=lambda name: search.loss(name, cells))
+    stay = {*keep, *ranked[: ceil(len(ranked) / 2)]}
+    kept = [it for it in left if it.candidate.name in stay]
+    return kept, [name for name in names if name not in stay]
+
+
+def _count(finalists: int, rounds: Sequence[Sequence[Cell]], keep: int) -> int:
+    """Count the runs of a whole search."""
+    total, left = 0, finalists
+    for cells in rounds:
+        total += left * len(cells)
+        left = keep + ceil((left - keep) / 2)
+    return total

@@ -1,0 +1,53 @@
+"""What a ranking says, in a sentence."""
+
+from weightscape.starts.halving import Search
+from weightscape.starts.ranking import Score, is_better_higher, metric_name
+from weightscape.starts.records import Candidate
+from weightscape.starts.scoring import ProbeScore
+from weightscape.tasks.task import Task
+
+_SHARES = ("accuracy", "macro_f1", "exact_match", "rouge_l")
+"""Metrics from 0 to 1 that people read in points of a hundred."""
+
+
+def explain(
+    candidate: Candidate,
+    found: Score | None,
+    task: Task,
+    base: str | None,
+    search: Search,
+    probe: ProbeScore,
+) -> str:
+    """Say what to start from and why, and how sure that is."""
+    start = f"start from {candidate.name} ({candidate.why})"
+    places = sorted(search.runs.get(candidate.name, {}))
+    if found is None or not places:
+        return f"{start}: the least probe loss, {probe.loss:.3f}; no short run was made"
+    repeats = len({repeat for repeat, _ in places})
+    runs = f"{len(places)} runs, {repeats} {'seed' if repeats == 1 else 'seeds'}"
+    if candidate.kind == "base":
+        return f"start from the base, {candidate.name}: nothing had a smaller held-out loss; {runs}"
+    metric = metric_name(task)
+    if found.gain is None or found.gain_interval is None:
+        value = value_in_words(metric, found.value)
+        return f"{start}: the least held-out loss, {metric} {value}; {runs}"
+    worse = "" if is_better_higher(task) else " less"
+    sure = "" if found.beats else "; not beyond noise, the base may do as well"
+    gain = _gain(metric, found.gain, found.gain_interval)
+    return f"{start}: {gain}{worse} {metric} over the base {base}; {runs}{sure}"
+
+
+def _gain(metric: str, gain: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    if metric not in _SHARES:
+        return f"{gain:+.3g} [{low:+.3g}, {high:+.3g}]"
+    return f"{100 * gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}] of"
+
+
+def value_in_words(metric: str, value: float) -> str:
+    """Write a metric's value as people read it.
+
+    >>> value_in_words("accuracy", 0.731), value_in_words("loss", 0.2)
+    ('73.1 %', '0.2')
+    """
+    return f"{100 * value:.1f} %" if metric in _SHARES else f"{value:.3g}"
