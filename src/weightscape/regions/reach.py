@@ -1,0 +1,159 @@
+"""How far a region reaches: the distance from its centroid at which the loss passes a threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, isfinite, log
+
+import numpy as np
+from jaxtyping import Float64
+
+from weightscape.errors import BadInput
+from weightscape.regions.generalized_loss import GeneralizedLoss
+from weightscape.regions.groups import Group
+from weightscape.regions.records import Radius, Ray
+
+NEAREST = 0.25
+"""The first step from the centroid, in mean distances of the members."""
+STEPS = 10
+"""Steps of a ray beside the centroid, evenly apart in log distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The loss at which a region ends on a task, and by what rule."""
+
+    threshold: float
+    rule: str
+
+
+def ray_distances(unit: float, reach: float) -> tuple[float, ...]:
+    """Give the distances that are looked at: 0, then from `NEAREST` to `reach` times `unit`."""
+    if not isfinite(reach) or reach <= NEAREST:
+        raise BadInput(
+            f"reach is in mean distances of the models, more than {NEAREST}; got {reach}"
+        )
+    return (0.0, *(unit * np.geomspace(NEAREST, reach, STEPS)).tolist())
+
+
+def ray_targets(group: Group, rays: int, seed: int) -> tuple[int, ...]:
+    """Choose members to look towards: all, or as many as asked for by chance.
+
+    A member that is the centroid shows no way.
+    """
+    able = [i for i in range(group.members) if group.distance(group.vertex(i)) > 1e-9 * group.unit]
+    if rays >= len(able):
+        return tuple(able)
+    chosen = np.random.default_rng(seed).choice(len(able), size=rays, replace=False)
+    return tuple(sorted(able[i] for i in chosen))
+
+
+def find_radius(
+    losses: GeneralizedLoss,
+    task: int,
+    targets: Sequence[int],
+    distances: Sequence[float],
+    limit: Limit,
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Radius:
+    """Follow rays from the centroid through members until the loss has passed a threshold.
+
+    The radius is the median over rays, those that do not cross counting as beyond all others; its
+    interval is a bootstrap over rays.
+    """
+    rays = tuple(_ray(losses, task, target, distances, limit.threshold) for target in targets)
+    crossings = np.array([inf if ray.crosses is None else ray.crosses for ray in rays])
+    value, *interval = (inf, inf, inf) if not rays else _median_of(crossings, level, draws, seed)
+    return Radius(
+        task=losses.objectives[task].task.name,
+        threshold=limit.threshold,
+        threshold_rule=limit.rule,
+        value=_seen(value),
+        interval=(_seen(interval[0]), _seen(interval[1])),
+        unit=losses.group.unit,
+        rays=rays,
+    )
+
+
+def _ray(
+    losses: GeneralizedLoss,
+    task: int,
+    target: int,
+    distances: Sequence[float],
+    threshold: float,
+) -> Ray:
+    """Go outwards, to one point beyond the crossing; the rest is not evaluated."""
+    group = losses.group
+    centre = group.centroid
+    way = (group.vertex(target) - centre) / group.distance(group.vertex(target))
+    towards = group.spanned.names[target]
+    found: list[float] = []
+    crosses: float | None = None
+    for number, distance in enumerate(distances):
+        where = f"{distance:.4g} from the centroid towards {towards}"
+        loss = losses.beyond(task, centre + distance * way, where)
+        if loss is None:  # past any threshold
+            if crosses is None and found:
+                crosses = _between(distances[number - 1], distance, 0.5)
+            losses.advance(len(distances) - number - 1)
+            break
+        found.append(loss)
+        if crosses is not None:
+            losses.advance(len(distances) - number - 1)
+            break
+        if loss >= threshold:
+            crosses = crossing(distances[: number + 1], found, threshold)
+    return Ray(towards, tuple(distances[: len(found)]), tuple(found), crosses)
+
+
+def crossing(distances: Sequence[float], losses: Sequence[float], threshold: float) -> float | None:
+    """Find where losses first pass a threshold, by interpolation in log distance.
+
+    From distance 0, which has no logarithm, it is in plain distance.
+
+    >>> crossing([0.0, 1.0, 4.0], [0.0, 0.0, 2.0], 1.0)
+    2.0
+    """
+    for number, loss in enumerate(losses):
+        if loss < threshold:
+            continue
+        if number == 0:
+            return distances[0]
+        before = losses[number - 1]
+        share = (threshold - before) / (loss - before)
+        return _between(distances[number - 1], distances[number], share)
+    return None
+
+
+def mean_thresholds(outside: Float64[np.ndarray, "P T"], given: float | None) -> tuple[Limit, ...]:
+    """Say for each task what loss ends the region: that given, or the mean of the group outside."""
+    if given is not None:
+        return tuple(Limit(given, "as given") for _ in range(outside.shape[1]))
+    rule = "mean loss of the group outside"
+    return tuple(Limit(float(loss), rule) for loss in outside.mean(axis=0).tolist())
+
+
+def _between(low: float, high: float, share: float) -> float:
+    if low <= 0:
+        return share * high
+    return exp(log(low) + share * (log(high) - log(low)))
+
+
+def _median_of(
+    crossings: Float64[np.ndarray, " R"], level: float, draws: int, seed: int
+) -> tuple[float, float, float]:
+    """Give the lower median, infinite where fewer than half are finite, and its interval."""
+    generator = np.random.default_rng(seed)
+    drawn = crossings[generator.integers(len(crossings), size=(draws, len(crossings)))]
+    middle = (len(crossings) - 1) // 2
+    tail = (1 - level) / 2
+    low, high = np.quantile(
+        np.sort(drawn, axis=1)[:, middle], (tail, 1 - tail), method="inverted_cdf"
+    )
+    return float(np.sort(crossings)[middle]), float(low), float(high)
+
+
+def _seen(value: float) -> float | None:
+    return value if isfinite(value) else None
