@@ -17,9 +17,12 @@ from weightscape.tasks.evaluate import make_evaluation
 from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.features import features
 from weightscape.tasks.live import LiveModel
+from weightscape.tasks.logistic import UNSEEN, Part, fit_logistic
 from weightscape.tasks.task import Task
 
 Array = NDArray[np.float64]
+Rows = tuple[Array, NDArray[Any]]
+Head = tuple[Array, Array]
 Regularisation = Literal["cv", "validation"] | float
 
 STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
@@ -27,7 +30,6 @@ STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
 
 FOLDS = 4
 _LEAST = 1e-6  # the probability of a label that no training row has
-_UNSEEN = -1e6  # its bias, far below all others
 TRAIN_ROWS = 1000
 
 
@@ -182,12 +184,12 @@ def fit_probe(
         if validation is None:
             raise BadInput("choosing the regularisation by validation needs validation rows")
         rated = [(_double(validation[0]), np.asarray(validation[1]))]
-        strength = _best([_losses_by_strength(x, y, *rated[0], label_count)])
+        strength = _best([(x, y)], rated, label_count)
     elif regularisation == "cv":
         strength = _cross_validated(x, y, label_count, folds, seed)
     else:
         strength = _checked(regularisation)
-    ((weight, bias),) = _fit(x, y, (strength,), label_count)
+    (((weight, bias),),) = _fit([(x, y)], (strength,), label_count)
     tx, ty = _double(test_x), np.asarray(test_y)
     return FittedProbe(
         weight,
@@ -203,52 +205,74 @@ def _cross_validated(x: Array, y: NDArray[Any], label_count: int, folds: int, se
     from sklearn.model_selection import KFold, StratifiedKFold
 
     rarest = int(np.unique(y, return_counts=True)[1].min()) if label_count else 0
-    parts = min(folds, len(y))
-    if parts < 2:
+    count = min(folds, len(y))
+    if count < 2:
         return STRENGTHS[len(STRENGTHS) // 2]
-    kind = StratifiedKFold if rarest >= parts else KFold
-    losses = []
-    for fitted, left in kind(parts, shuffle=True, random_state=seed).split(x, y):
-        if label_count and len(np.unique(y[fitted])) < 2:
-            continue
-        losses.append(_losses_by_strength(x[fitted], y[fitted], x[left], y[left], label_count))
-    return _best(losses) if losses else STRENGTHS[len(STRENGTHS) // 2]
+    kind = StratifiedKFold if rarest >= count else KFold
+    parts = [
+        (fitted, left)
+        for fitted, left in kind(count, shuffle=True, random_state=seed).split(x, y)
+        if not label_count or len(np.unique(y[fitted])) > 1
+    ]
+    if not parts:
+        return STRENGTHS[len(STRENGTHS) // 2]
+    rated = [(x[left], y[left]) for _, left in parts]
+    return _best([(x[fitted], y[fitted]) for fitted, _ in parts], rated, label_count)
 
 
-def _losses_by_strength(
-    x: Array, y: NDArray[Any], other_x: Array, other_y: NDArray[Any], label_count: int
-) -> Array:
-    """Give the summed loss on other rows for each strength."""
-    heads = _fit(x, y, STRENGTHS, label_count, tolerance=1e-4)
-    return np.array([_score(*head, other_x, other_y, label_count).losses.sum() for head in heads])
-
-
-def _best(losses: list[Array]) -> float:
-    return STRENGTHS[int(np.argmin(np.sum(losses, axis=0)))]
+def _best(parts: Sequence[Rows], rated: Sequence[Rows], label_count: int) -> float:
+    """Choose the strength whose heads, fitted on parts, have the least loss on other rows."""
+    losses = [
+        sum(
+            _score(*head, *other, label_count).losses.sum()
+            for head, other in zip(heads, rated, strict=True)
+        )
+        for heads in _fit(parts, STRENGTHS, label_count, rough=True)
+    ]
+    return STRENGTHS[int(np.argmin(losses))]
 
 
 def _fit(
-    x: Array,
-    y: NDArray[Any],
-    strengths: Sequence[float],
-    label_count: int,
-    *,
-    tolerance: float = 1e-5,
-) -> Iterator[tuple[Array, Array]]:
-    """Fit on standardised features; give each strength's head for features as they are."""
+    parts: Sequence[Rows], strengths: Sequence[float], label_count: int, *, rough: bool = False
+) -> Iterator[list[Head]]:
+    """Fit each part on standardised features; give, for each strength, heads for them as they are.
+
+    rough: near enough to compare strengths.
+    """
+    scales = [_scale(x) for x, _ in parts]
+    standard = [
+        ((x - mean) / spread, y) for (x, y), (mean, spread) in zip(parts, scales, strict=True)
+    ]
+    for heads in _fit_standard(standard, strengths, label_count, rough=rough):
+        scaled = []
+        for (weight, bias), (mean, spread) in zip(heads, scales, strict=True):
+            scaled.append((weight / spread, bias - (weight / spread) @ mean))
+        yield scaled
+
+
+def _fit_standard(
+    parts: Sequence[Rows], strengths: Sequence[float], label_count: int, *, rough: bool
+) -> Iterator[list[Head]]:
+    if label_count and all(len(x) < x.shape[1] for x, _ in parts):
+        wide = [Part(x, y.astype(np.int64)) for x, y in parts]
+        yield from fit_logistic(wide, strengths, label_count, tolerance=3e-3 if rough else 1e-5)
+        return
+    each: list[Iterator[Head]] = [
+        _logistic(x, y.astype(np.int64), strengths, label_count, 1e-4 if rough else 1e-5)
+        if label_count
+        else _ridge(x, y, strengths)
+        for x, y in parts
+    ]
+    yield from (list(heads) for heads in zip(*each, strict=True))
+
+
+def _scale(x: Array) -> tuple[Array, Array]:
     mean, spread = x.mean(0), x.std(0)
     spread[spread < 1e-8 * max(1.0, float(np.abs(mean).max()))] = 1.0  # constant: says nothing
-    standard = (x - mean) / spread
-    if label_count:
-        heads = _logistic(standard, y.astype(np.int64), strengths, label_count, tolerance)
-    else:
-        heads = _ridge(standard, y, strengths)
-    for weight, bias in heads:
-        scaled = weight / spread
-        yield scaled, bias - scaled @ mean
+    return mean, spread
 
 
-def _ridge(x: Array, y: NDArray[Any], strengths: Sequence[float]) -> Iterator[tuple[Array, Array]]:
+def _ridge(x: Array, y: NDArray[Any], strengths: Sequence[float]) -> Iterator[Head]:
     from sklearn.linear_model import Ridge
 
     for strength in strengths:
@@ -258,8 +282,8 @@ def _ridge(x: Array, y: NDArray[Any], strengths: Sequence[float]) -> Iterator[tu
 
 def _logistic(
     x: Array, y: NDArray[np.int64], strengths: Sequence[float], label_count: int, tolerance: float
-) -> Iterator[tuple[Array, Array]]:
-    """Fit by L-BFGS, each from where the last one ended."""
+) -> Iterator[Head]:
+    """Fit by L-BFGS, each from where the last one ended; as fast as it gets with many rows."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -274,7 +298,7 @@ def _logistic(
             coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
             intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
         weight = np.zeros((label_count, x.shape[1]))
-        bias = np.full(label_count, _UNSEEN)
+        bias = np.full(label_count, UNSEEN)
         weight[fitted.classes_], bias[fitted.classes_] = coefficients, intercepts
         yield weight, bias
 
@@ -287,7 +311,7 @@ def _score(weight: Array, bias: Array, x: Array, y: NDArray[Any], label_count: i
     shifted = answers - answers.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     gold = logs[np.arange(len(y)), y.astype(np.int64)]
-    gold = np.where(bias[y.astype(np.int64)] == _UNSEEN, np.log(_LEAST), gold)
+    gold = np.where(bias[y.astype(np.int64)] == UNSEEN, np.log(_LEAST), gold)
     return ProbeScores(-gold, answers.argmax(1), np.exp(gold))
 
 
