@@ -18,6 +18,7 @@ from bench.connectivity.tables import save
 from bench.regions.agreement import agreement, f1_by_group
 from bench.regions.grams import Array, centres, distances, tree_gram
 from bench.regions.models import Member, base_folder, members
+from bench.regions.sizes import by_size
 from bench.regions.twins import merged
 
 from weightscape.catalog.records import RegionMap
@@ -65,8 +66,6 @@ def main() -> None:
         "rows": rows,
     }
     if asked.sizes:
-        from bench.regions.sizes import by_size
-
         result["sizes"] = by_size(asked.work)
     report.keep("regions-clustering", result, module="bench.regions.clustering")
     draw(chart_regions(tree, base=BASE), models, rows)
