@@ -297,7 +297,7 @@ class PathAnswer(SeriesAnswer):
     also: list[SeriesAnswer] = Field(description="the other tasks, one series each")
     training: BendsAnswer | None
     seconds: float
-    folder: str | None = Field(description="where path.json, the cache and the bends lie")
+    folder: str | None = Field(description="where path.json lies")
 
 
 class PlaneAnswer(Answer):

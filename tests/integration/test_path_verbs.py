@@ -1,6 +1,10 @@
 """`path` and `plane` from the command line on tiny models: what they print, keep and refuse."""
 
 import json
+import os
+import resource
+import shutil
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -84,7 +88,8 @@ def test_a_line_is_scored_printed_kept_and_drawn(runs: Path, tmp_path: Path) -> 
     assert told == kept.result
     page = (runs / "atlas" / "index.html").read_text("utf-8")
     assert 'id="paths-card"' in page
-    assert len(list((runs / "atlas" / "paths").iterdir())) == 1
+    kept_places = {it.name for it in (runs / "atlas" / "paths").iterdir()}
+    assert kept_places == {Path(kept.folder).name, "kept"}
 
 
 def test_the_answer_has_the_keys_and_agrees_with_itself(runs: Path) -> None:
@@ -141,6 +146,93 @@ def test_what_a_path_wrote_is_not_charted(runs: Path) -> None:
     before = run("list", "--atlas", runs / "atlas").out
     assert run("chart", runs, "--atlas", runs / "atlas").code == 0
     assert run("list", "--atlas", runs / "atlas").out == before
+
+
+def test_bends_that_were_written_elsewhere_are_not_charted(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "models", tmp_path / "models")
+    ends = tmp_path / "models" / "run-0", tmp_path / "models" / "run-1"
+    for out in (("--out", tmp_path / "models" / "found"), ("--atlas", tmp_path / "models" / "at")):
+        asked = given(runs, "path", *ends, "--points", 3, "--curve", "bezier", "--steps", 2)
+        assert run(*asked, *out).code == 0
+    assert len(list(tmp_path.rglob("bend-1"))) == 2
+    answer = json.loads(
+        run("chart", tmp_path / "models", "--atlas", tmp_path / "atlas", "--json").out
+    )
+    assert sorted(answer["new"]) == ["base", "run-0", "run-1", "run-2"]
+    assert answer["skipped"] == []
+
+
+def test_another_question_leaves_an_answer_alone(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "atlas", tmp_path / "atlas")
+    asked = given(runs, "path", "run-2", "run-0", "--atlas", tmp_path / "atlas", "--points", 3)
+    first = ask(PathAnswer, *asked)
+    other = ask(PathAnswer, *asked, "--rows", 8)
+    assert first.folder != other.folder and (first.rows, other.rows) != (8, first.rows)
+    with Atlas(tmp_path / "atlas") as atlas:
+        assert {first.folder, other.folder} <= {it.folder for it in atlas.paths()}
+        many = len(atlas.paths())
+    again = ask(PathAnswer, *asked)
+    assert again.folder == first.folder
+    with Atlas(tmp_path / "atlas") as atlas:
+        assert len(atlas.paths()) == many
+
+
+def test_damaged_bends_are_trained_anew(runs: Path, tmp_path: Path) -> None:
+    asked = given(runs, "path", runs / "models/run-0", runs / "models/run-1", "--points", 3)
+    curve = ("--curve", "bezier", "--steps", 3, "--out", tmp_path / "out", "--quiet")
+    first = ask(PathAnswer, *asked, *curve)
+    (kept,) = tmp_path.rglob("bends.pt")
+    for content in (kept.read_bytes()[:-200], b"", b"PK\x03\x04 nonsense"):
+        kept.write_bytes(content)
+        (kept.parent / "state.pt").write_bytes(content)
+        again = ask(PathAnswer, *asked, *curve)
+        assert [it.loss for it in again.points] == [it.loss for it in first.points]
+
+
+def _asked(runs: Path, out: Path, *more: object) -> tuple[object, ...]:
+    ends = (runs / "models/run-0", runs / "models/run-1")
+    return given(runs, "path", *ends, "--points", 3, "--out", out, "--quiet", *more)
+
+
+def _forked(argv: tuple[object, ...], told: Path, largest: int | None = None) -> int:
+    """Run a command in a copy of this process, which has all loaded that takes long to load."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads are not waited for
+        child = os.fork()
+    if child:
+        return child
+    try:
+        if largest is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        outcome = run(*argv)
+        told.write_text(json.dumps([outcome.code, outcome.out, outcome.err]))
+    finally:
+        os._exit(0)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
+    runs: Path, tmp_path: Path
+) -> None:
+    out, told = tmp_path / "out", tmp_path / "told"
+    asked = _asked(runs, out, "--curve", "bezier", "--steps", 2)
+    os.waitpid(_forked(asked, told, largest=20_000), 0)
+    code, said, error = json.loads(told.read_text())
+    assert (code, said) == (2, "")
+    assert error.count("\n") == 1 and "File too large" in error
+    left = {it.name for it in out.rglob("*") if it.is_file()}
+    assert not {"path.json", "bends.pt", "model.safetensors"} & left
+
+
+def test_two_processes_may_ask_the_same_at_once(runs: Path, tmp_path: Path) -> None:
+    asked = _asked(runs, tmp_path / "out", "--curve", "bezier", "--steps", 10, "--json")
+    files = [tmp_path / name for name in "ab"]
+    for child in [_forked(asked, file) for file in files]:
+        os.waitpid(child, 0)
+    first, second = (json.loads(file.read_text()) for file in files)
+    assert (first[0], second[0]) == (0, 0), (first, second)
+    answers = [json.loads(it[1]) for it in (first, second)]
+    assert answers[0]["points"] == answers[1]["points"]
+    assert answers[0]["training"] == answers[1]["training"]
 
 
 def test_the_same_model_twice_is_a_path_of_no_length(runs: Path, tmp_path: Path) -> None:

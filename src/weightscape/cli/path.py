@@ -95,16 +95,21 @@ def path(
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         ends = path_work.find_models([a, b], opened)
         learned = {"steps": steps, "lr": lr, "batch": batch, "init": init, "seed": seed}
-        key = path_work.question_key(
+        question = path_work.ask(
+            "path",
             ends,
             task or (),
             curve,
+            out=out,
+            atlas=atlas,
+            points=points,
             bends=bend or bends,
             training={} if curve == "line" or bend else learned,
-            head=head,
-            space=space,
+            scored=[rows, train_rows, bf16, seed],
+            judged=[metric, threshold],
+            compared=[base, dynamics],
+            loaded=[head, space, factory],
         )
-        folder = out or atlas / "paths" / key
         if ends[0].source == ends[1].source:
             progress.note("both ends are the same model: a path of length 0")
         from weightscape.paths.bends import BendTraining
@@ -126,13 +131,13 @@ def path(
             seed=seed,
             bf16=bf16,
             allow_chance=allow_chance,
-            folder=folder,
+            folder=question.kept,
             progress=progress,
             device=device,
             factory=factory,
             trust_remote_code=trust_remote_code,
         )
-        answer, page = path_work.finish_path(result, opened, ends, folder, key, plot or ())
+        answer, page = path_work.finish_path(result, opened, ends, question, plot or ())
     if json:
         console.answer(answer)
     else:

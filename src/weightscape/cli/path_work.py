@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from weightscape.errors import NotFound, UnknownName
+from weightscape.errors import BadInput, NotFound, UnknownName
 
 if TYPE_CHECKING:
     from weightscape.answers import PathAnswer, PlaneAnswer
@@ -79,9 +79,9 @@ def find_models(given: Sequence[str], atlas: "Atlas | None") -> list[End]:
 
 def _is_hub_id(text: str, known: Iterable[str]) -> bool:
     """Tell what may be the id of a hub's model from a slip in a path or in an atlas's name."""
-    shaped = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text) is not None
-    slip = Path(text).parent.is_dir() or get_close_matches(text, list(known), n=1, cutoff=0.5)
-    return shaped and not slip
+    shaped = re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", text) is not None
+    in_folder = "/" in text and Path(text).parent.is_dir()
+    return shaped and not in_folder and not get_close_matches(text, list(known), n=1, cutoff=0.5)
 
 
 def find_head(head: str, atlas: "Atlas | None") -> str:
@@ -113,12 +113,57 @@ def load_tasks(
     return tasks
 
 
-def question_key(ends: Sequence[End], tasks: Sequence[str], kind: str, **options: object) -> str:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, and where its answer goes.
+
+    key: another for every other question. folder: of the answer. kept: of the evaluated points
+    and the bends, which are known by their content and so are shared by all questions.
+    """
+
+    kind: Literal["path", "plane"]
+    key: str
+    folder: Path
+    kept: Path
+
+
+def ask(
+    kind: Literal["path", "plane"],
+    ends: Sequence[End],
+    tasks: Sequence[str],
+    shape: str,
+    *,
+    out: Path | None,
+    atlas: Path,
+    **options: object,
+) -> Question:
+    """Settle where the answer to a question goes.
+
+    The same question again replaces its answer; another one leaves it alone: in the atlas it has
+    a folder of its own, and a folder that was given is refused. Raises BadInput for that.
+    """
+    key = question_key(ends, tasks, shape, **options)
+    if out is None:
+        home = atlas / "paths"
+        return Question(kind, key, home / key, home / "kept")
+    asked = out / f"{kind}.question"
+    if (out / f"{kind}.json").exists() and _read_text(asked) != key:
+        raise BadInput(
+            f"{out / f'{kind}.json'} answers another question; choose another --out, or remove it"
+        )
+    return Question(kind, key, out, out)
+
+
+def _read_text(file: Path) -> str | None:
+    return file.read_text("utf-8").strip() if file.is_file() else None
+
+
+def question_key(ends: Sequence[End], tasks: Sequence[str], shape: str, **options: object) -> str:
     """Name a question: readable, safe as a folder's name, and another for other options."""
     asked = [os.path.realpath(it) if Path(it).exists() else it for it in (e.source for e in ends)]
-    told = json.dumps([asked, list(tasks), kind, options], sort_keys=True, default=str)
+    told = json.dumps([asked, list(tasks), shape, options], sort_keys=True, default=str)
     short = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    words = [*(it.label for it in ends), *(Path(it).stem for it in tasks), kind]
+    words = [*(it.label for it in ends), *(Path(it).stem for it in tasks), shape]
     safe = [re.sub(r"[^A-Za-z0-9._-]+", "-", it).strip("-.")[-LONGEST:] or "x" for it in words]
     return "--".join([*safe, short])
 
@@ -141,8 +186,7 @@ def finish_path(
     result: "PathResult",
     atlas: "Atlas | None",
     ends: Sequence[End],
-    folder: Path,
-    key: str,
+    question: Question,
     plots: Sequence[Path],
 ) -> "tuple[PathAnswer, Path | None]":
     """Write, keep and draw a path; return its answer and the atlas's page, if it is on it."""
@@ -151,8 +195,8 @@ def finish_path(
 
     first, second = (it.name or old for it, old in zip(ends, result.ends.names, strict=True))
     result = renamed(result, (first, second))
-    answer = gather_paths.path(result, folder.absolute())
-    page = _finish(answer, "path", atlas, ends, folder, key)
+    answer = gather_paths.path(result, question.folder.absolute())
+    page = _finish(answer, question, atlas, ends)
     for plot in plots:
         if plot.suffix.lower() == ".html":
             write_lone_page("path", result.ends.names, answer.model_dump(mode="json"), plot)
@@ -165,8 +209,7 @@ def finish_plane(
     result: "PlaneResult",
     atlas: "Atlas | None",
     ends: Sequence[End],
-    folder: Path,
-    key: str,
+    question: Question,
     plots: Sequence[Path],
 ) -> "tuple[PlaneAnswer, Path | None]":
     """Write, keep and draw a plane; return its answer and the atlas's page, if it is on it."""
@@ -175,8 +218,8 @@ def finish_plane(
 
     a, b, c = (it.name or old for it, old in zip(ends, result.names, strict=True))
     result = replace(result, names=(a, b, c))
-    answer = gather_paths.plane(result, folder.absolute())
-    page = _finish(answer, "plane", atlas, ends, folder, key)
+    answer = gather_paths.plane(result, question.folder.absolute())
+    page = _finish(answer, question, atlas, ends)
     for plot in plots:
         if plot.suffix.lower() == ".html":
             write_lone_page("plane", result.names, answer.model_dump(mode="json"), plot)
@@ -197,15 +240,14 @@ def renamed(result: "PathResult", names: tuple[str, str]) -> "PathResult":
 
 def _finish(
     answer: "PathAnswer | PlaneAnswer",
-    kind: Literal["path", "plane"],
+    question: Question,
     atlas: "Atlas | None",
     ends: Sequence[End],
-    folder: Path,
-    key: str,
 ) -> Path | None:
     told = answer.model_dump(mode="json")
-    write_answer(told, folder / f"{kind}.json")
-    return keep(atlas, ends, kind, told, key)
+    write_answer(told, question.folder / f"{question.kind}.json")
+    (question.folder / f"{question.kind}.question").write_text(f"{question.key}\n", "utf-8")
+    return keep(atlas, ends, question.kind, told, question.key)
 
 
 def keep(

@@ -61,8 +61,18 @@ def plane(
         ends = path_work.find_models([a, b, c], opened)
         if len({it.source for it in ends}) < 3:
             raise BadInput("a plane needs three different models")
-        key = path_work.question_key(ends, task or (), "plane", head=head, space=space)
-        folder = out or atlas / "paths" / key
+        question = path_work.ask(
+            "plane",
+            ends,
+            task or (),
+            "plane",
+            out=out,
+            atlas=atlas,
+            grid=[grid, margin],
+            scored=[rows, train_rows, bf16],
+            judged=[metric],
+            loaded=[head, space, factory],
+        )
         (data,) = path_work.load_tasks(
             task, metric=metric, trust_code=trust_code, progress=progress
         )
@@ -81,13 +91,13 @@ def plane(
             head=path_work.find_head(head, opened),
             space="product" if space == "product" else "factor",
             scoring=Scoring(limit, train_limit, 0, score_batch, torch.bfloat16 if bf16 else None),
-            folder=folder,
+            folder=question.kept,
             progress=progress,
             device=device,
             factory=factory,
             trust_remote_code=trust_remote_code,
         )
-        answer, page = path_work.finish_plane(result, opened, ends, folder, key, plot or ())
+        answer, page = path_work.finish_plane(result, opened, ends, question, plot or ())
     if json:
         console.answer(answer)
     else:

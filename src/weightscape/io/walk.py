@@ -11,6 +11,8 @@ from weightscape.io.layout import Layout, look
 from weightscape.io.source import LocalFile
 
 ATLAS_FILE = "atlas.sqlite"
+MADE_FILE = ".made-by-weightscape"
+"""Stands in folders that hold models which were made to measure something, and are nobody's."""
 
 _REPOSITORY = "models--"
 _NEVER = ("datasets--", "spaces--", ".", "__MACOSX", "__pycache__")
@@ -49,8 +51,8 @@ class _Step:
 def walk(argument: Path) -> Iterator[Folder]:
     """Yield a folder and those below it, in the same order every time.
 
-    Hidden folders, atlases and data sets are left out; linked folders come last, so that a real
-    path is preferred to a link.
+    Hidden folders, atlases, what weightscape made for itself and data sets are left out; linked
+    folders come last, so that a real path is preferred to a link.
     """
     name = hub_name(argument)
     waiting = [_Step(argument, argument, name or ())]
@@ -71,7 +73,7 @@ def walk(argument: Path) -> Iterator[Folder]:
         folders = [entry for entry in entries if _is_folder(entry)]
         names = {entry.name for entry in folders}
         files = tuple(entry.name for entry in entries if entry.name not in names)
-        if ATLAS_FILE in files:
+        if ATLAS_FILE in files or MADE_FILE in files:
             continue
         if step.path.name.startswith(_REPOSITORY) and "snapshots" in names:
             snapshot = _snapshot(step.path)

@@ -1,8 +1,10 @@
 """Bends for a curve: trained once, kept, written as checkpoints, and taken up again."""
 
+import io
 import json
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import torch
 import xxhash
 from torch import Tensor
 
-from weightscape.errors import BadInput
+from weightscape.catalog.locks import file_lock
 from weightscape.io.json_files import read_json
+from weightscape.io.walk import MADE_FILE
 from weightscape.paths.bends import BendTraining, Trained, add_bends, told, train_bends
 from weightscape.paths.curve_loss import losses_of_rows, training_loss, validation_loss
 from weightscape.paths.curves import Curve
@@ -28,7 +31,10 @@ from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Task
 from weightscape.tasks.training import Resume
 
+log = logging.getLogger(__name__)
+
 _KEPT = "bends.pt"
+_STATE = "state.pt"
 
 
 def bend(
@@ -45,29 +51,44 @@ def bend(
 
     With a folder they are kept in `bends-<hash of all that they follow from>` in it, each also as
     a checkpoint of its own (`bend-1`, ...); a second call takes them from there, and a training
-    that was killed goes on where its state was last written.
+    that was killed goes on where its state was last written. A second process that asks for the
+    same bends meanwhile waits for them.
     """
+    if folder is None:
+        tensors, trained = _train(spanned, curve, task, how, scoring, None, progress)
+        return _bent(spanned, tensors), _told(trained, (), how, curve)
     identity = _identity(spanned, curve, task, how, scoring)
-    home = (
-        None if folder is None else folder / f"bends-{xxhash.xxh3_64_hexdigest(identity.encode())}"
-    )
-    kept = None if home is None else _read(home / _KEPT, identity)
-    if kept is None:
-        tensors, trained = _train(spanned, curve, task, how, scoring, home, identity, progress)
-    else:
-        tensors, trained = kept
-    bent = spanned
-    for number, one in enumerate(tensors, 1):
-        bent = bent.with_model(f"bend {number}", one)
-    folders: tuple[str, ...] = ()
-    if home is not None:
+    home = folder / f"bends-{xxhash.xxh3_64_hexdigest(identity.encode())}"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / MADE_FILE).touch()
+
+    def waiting(_: str) -> None:
+        progress.note("waiting for another process that trains the same bends")
+
+    with file_lock(home / "lock", waiting):
+        kept = _read(home / _KEPT, identity)
         if kept is None:
-            _write(home / _KEPT, identity, tensors, trained)
-            (home / "state.pt").unlink(missing_ok=True)
+            resume = Resume(_sound(home / _STATE), identity, how.save_every)
+            kept = _train(spanned, curve, task, how, scoring, resume, progress)
+            _write(home / _KEPT, identity, *kept)
+            (home / _STATE).unlink(missing_ok=True)
+        tensors, trained = kept
+        bent = _bent(spanned, tensors)
         folders = tuple(_export(bent, number, home) for number in range(1, curve.bends + 1))
-    return bent, BendsTrained(
-        trained.losses, trained.validation, trained.chosen_step, folders, told(how, curve)
-    )
+    return bent, _told(trained, folders, how, curve)
+
+
+def _bent(spanned: SpannedModels, tensors: Sequence[Mapping[str, Tensor]]) -> SpannedModels:
+    for number, one in enumerate(tensors, 1):
+        spanned = spanned.with_model(f"bend {number}", one)
+    return spanned
+
+
+def _told(
+    trained: Trained, folders: tuple[str, ...], how: BendTraining, curve: Curve
+) -> BendsTrained:
+    arguments = told(how, curve)
+    return BendsTrained(trained.losses, trained.validation, trained.chosen_step, folders, arguments)
 
 
 def _train(
@@ -76,15 +97,11 @@ def _train(
     task: Task,
     how: BendTraining,
     scoring: Scoring,
-    home: Path | None,
-    identity: str,
+    resume: Resume | None,
     progress: Progress,
 ) -> tuple[list[Mapping[str, Tensor]], Trained]:
     bent = add_bends(spanned, curve, how)
     losses = losses_of_rows(bent, task, scoring)
-    if home is not None:
-        home.mkdir(parents=True, exist_ok=True)
-    resume = None if home is None else Resume(home / "state.pt", identity, how.save_every)
     trained = train_bends(
         bent,
         curve,
@@ -115,7 +132,7 @@ def _identity(
 
 
 def _write(file: Path, identity: str, tensors: list[Mapping[str, Tensor]], how: Trained) -> None:
-    half = file.with_suffix(".half")
+    content = io.BytesIO()  # so that a full disk is an error of the file, and has its name
     torch.save(
         {
             "identity": identity,
@@ -126,23 +143,52 @@ def _write(file: Path, identity: str, tensors: list[Mapping[str, Tensor]], how: 
             "validation": [list(look) for look in how.validation],
             "chosen_step": how.chosen_step,
         },
-        half,
+        content,
     )
-    half.replace(file)
+    half = file.with_suffix(".half")
+    try:
+        half.write_bytes(content.getbuffer())
+        half.replace(file)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 def _read(file: Path, identity: str) -> tuple[list[Mapping[str, Tensor]], Trained] | None:
+    stored = _loaded(file)
+    if stored is None:
+        return None
+    try:
+        if stored["identity"] != identity:
+            raise ValueError
+        trained = Trained(
+            np.array(stored["losses"], dtype=np.float64),
+            tuple((int(step), float(loss)) for step, loss in stored["validation"]),
+            int(stored["chosen_step"]),
+        )
+        bends: list[Mapping[str, Tensor]] = [dict(one) for one in stored["bends"]]
+    except (KeyError, TypeError, ValueError):
+        log.warning("%s holds something else; its bends are trained anew", file)
+        return None
+    return bends, trained
+
+
+def _sound(state: Path) -> Path:
+    """Clear the state of a training away if it cannot be read, so that the training begins anew."""
+    if state.is_file() and _loaded(state) is None:
+        state.unlink()
+    return state
+
+
+def _loaded(file: Path) -> Any:
+    """Load what was kept; None where nothing is, or nothing that is whole."""
     if not file.is_file():
         return None
-    stored: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
-    if stored.get("identity") != identity:
-        raise BadInput(f"{file} holds other bends; remove it, or choose another folder")
-    trained = Trained(
-        np.array(stored["losses"]),
-        tuple((int(step), float(loss)) for step, loss in stored["validation"]),
-        int(stored["chosen_step"]),
-    )
-    return stored["bends"], trained
+    try:
+        return torch.load(file, weights_only=True, map_location="cpu")
+    except Exception:  # a damaged zip makes its readers raise about anything, OSError included
+        log.warning("%s is damaged; its bends are trained anew", file)
+        return None
 
 
 def _export(spanned: SpannedModels, number: int, home: Path) -> str:
@@ -150,10 +196,20 @@ def _export(spanned: SpannedModels, number: int, home: Path) -> str:
     folder = home / f"bend-{number}"
     if folder.is_dir():
         return str(folder)
-    model, point = spanned.model, spanned.span.vertex(1 + number)
     half = home / f".bend-{number}"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir()
+    try:
+        _fill(half, spanned, number)
+        half.rename(folder)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    return str(folder)
+
+
+def _fill(half: Path, spanned: SpannedModels, number: int) -> None:
+    model, point = spanned.model, spanned.span.vertex(1 + number)
     if model.adapted is not None:
         spanned.span.write(point, model.module)
         parent = "" if model.folder is None else str(find_base(model.folder))
@@ -164,8 +220,6 @@ def _export(spanned: SpannedModels, number: int, home: Path) -> str:
     labels = None if spanned.head == "probe" else model.labels
     told = {"bend_between": spanned.names[:2], "labels": labels}
     (half / "provenance.json").write_text(json.dumps(told, indent=2) + "\n")
-    half.rename(folder)
-    return str(folder)
 
 
 def _config(model: LiveModel) -> dict[str, Any]:

@@ -21,11 +21,11 @@ def look_for_lowest(points: int, loss: Callable[[int], float]) -> int:
     last, stride = points - 1, 1
     while last / stride > FIRST_LOOKS:
         stride *= 2
-    known = {i: loss(i) for i in (*range(0, last, stride), last)}
+    known: dict[int, float] = {i: loss(i) for i in (*range(0, last, stride), last)}
     while stride > 1:
         stride //= 2
-        best = min(known, key=lambda i: known[i])
+        best = min(known, key=known.__getitem__)
         for i in (best - stride, best + stride):
             if 0 <= i <= last and i not in known:
                 known[i] = loss(i)
-    return min(known, key=lambda i: known[i])
+    return min(known, key=known.__getitem__)

@@ -18,10 +18,11 @@ from weightscape.paths.records import BendsTrained, CurveName, PathResult
 from weightscape.paths.series import Judging, Place, ends_at_chance, follow
 from weightscape.progress import Progress, silent
 from weightscape.tasks.dynamics import cartography, load_dynamics
+from weightscape.tasks.label_order import Source
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import load_model
 from weightscape.tasks.objective import Objective, PointEvaluation, Scoring
-from weightscape.tasks.spanning import Source, Space, SpannedModels, open_span
+from weightscape.tasks.spanning import Space, SpannedModels, open_span
 from weightscape.tasks.task import Task
 
 
@@ -77,7 +78,7 @@ def connect(
     keep = None if where is None else where / "points"
     objectives = [Objective(spanned, one, scoring, folder=keep) for one in tasks]
     if not allow_chance:
-        _refuse_chance(spanned, objectives, judging)
+        _refuse_chance(spanned, objectives, judging, progress)
     trained: BendsTrained | None = None
     if shape.bends and not given:
         spanned, trained = bend(
@@ -151,17 +152,22 @@ def _evaluate(
 
 
 def _refuse_chance(
-    spanned: SpannedModels, objectives: Sequence[Objective], judging: Judging
+    spanned: SpannedModels,
+    objectives: Sequence[Objective],
+    judging: Judging,
+    progress: Progress,
 ) -> None:
     """Refuse ends that have learned none of the tasks: a path between them says nothing."""
     names = (spanned.names[0], spanned.names[1])
     lost = set(names)
-    for objective in objectives:
-        ends = (
-            objective.at(spanned.span.vertex(0), "t = 0"),
-            objective.at(spanned.span.vertex(1), "t = 1"),
-        )
-        lost &= set(ends_at_chance(objective.task, names, ends, judging))
+    total = 2 * len(objectives)
+    with progress.stage("evaluating the ends", total=total, unit="points") as advance:
+        for objective in objectives:
+            first = objective.at(spanned.span.vertex(0), "t = 0")
+            advance(1)
+            second = objective.at(spanned.span.vertex(1), "t = 1")
+            advance(1)
+            lost &= set(ends_at_chance(objective.task, names, (first, second), judging))
     if lost:
         tasks = ", ".join(repr(objective.task.name) for objective in objectives)
         which = " and ".join(name for name in names if name in lost)

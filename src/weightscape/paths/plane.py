@@ -16,9 +16,10 @@ from weightscape.paths.records import PlaneResult
 from weightscape.paths.series import chance_loss
 from weightscape.progress import Progress, silent
 from weightscape.tasks.evaluation import Evaluation
+from weightscape.tasks.label_order import Source
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.objective import Objective, PointEvaluation, Scoring
-from weightscape.tasks.spanning import Source, Space, open_span
+from weightscape.tasks.spanning import Space, open_span
 from weightscape.tasks.task import Task
 
 Array = NDArray[np.float64]

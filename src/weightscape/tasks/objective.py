@@ -180,7 +180,8 @@ class Objective:
         }
         _check_finite(self.task, splits, read)
         targets = {split: targets_of(self.task, split, n) for split, n in splits.items()}
-        others = [split for split in read if split != "train"] or ["train"]
+        others: list[Split] = [split for split in read if split != "train"]
+        others = others or ["train"]
         fitted = fit_probe(
             read["train"],
             targets["train"],

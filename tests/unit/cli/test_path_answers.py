@@ -147,6 +147,24 @@ def test_questions_have_safe_and_different_names() -> None:
     assert one != path_work.question_key(ends[::-1], ["/d/t.yml"], "line", head="own")
 
 
+def test_an_answer_in_a_given_folder_is_replaced_by_the_same_question_only(tmp_path: Path) -> None:
+    ends = [path_work.End("a", "a", None), path_work.End("b", "b", None)]
+
+    def ask(points: int, out: Path | None) -> path_work.Question:
+        return path_work.ask("path", ends, ["t"], "line", out=out, atlas=tmp_path, points=points)
+
+    first, other = ask(26, None), ask(5, None)
+    assert first.folder != other.folder and first.kept == other.kept
+    out = tmp_path / "out"
+    asked = ask(26, out)
+    assert asked.folder == asked.kept == out
+    path_work.write_answer({"verdict": "connected"}, out / "path.json")
+    (out / "path.question").write_text(f"{asked.key}\n")
+    assert ask(26, out) == asked
+    with pytest.raises(BadInput, match="answers another question"):
+        ask(5, out)
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "²"])
 def test_rows_are_a_number_or_all(text: str) -> None:
     assert path_checks.parse_rows("--rows", "all") is None
@@ -158,10 +176,9 @@ def test_rows_are_a_number_or_all(text: str) -> None:
 def test_without_an_atlas_a_slip_in_a_path_is_told(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such file or folder"):
         path_work.find_models([str(tmp_path / "nothing")], None)
-    with pytest.raises(NotFound, match="no such file or folder"):
-        path_work.find_models(["nothing"], None)
-    (hub,) = path_work.find_models(["someone/model"], None)
-    assert (hub.source, hub.name) == ("someone/model", None)
+    for hub in ("someone/model", "model"):
+        (found,) = path_work.find_models([hub], None)
+        assert (found.source, found.name) == (hub, None)
 
 
 def test_an_answer_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
