@@ -21,7 +21,17 @@ _SETTINGS = (
     "num_key_value_heads",
     "position_embedding_type",
     "rope_theta",
+    "rope_parameters",
+    "sliding_window",
+    "layer_types",
     "is_decoder",
+    "hidden_activation",
+    "feed_forward_proj",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "rms_norm_eps",
+    "scale_embedding",
+    "classifier_pooling",
 )
 """What shapes do not show, but what a network computes by."""
 
@@ -65,21 +75,19 @@ def _check_base(first: LiveModel, other: LiveModel, pair: str) -> None:
             raise MismatchedModels(
                 f"{pair} are adapters of different bases (tensor {name!r}); use space='product'"
             )
-    for key in ("lora_alpha", "use_rslora"):
-        values = [
-            sorted(str(getattr(config, key, None)) for config in _adapter_configs(model.module))
-            for model in (first, other)
-        ]
-        if values[0] != values[1]:
+    one, two = (_scalings(model.module) for model in (first, other))
+    for name in one.keys() & two.keys():
+        if one[name] != two[name]:
             raise MismatchedModels(
-                f"{pair} scale their factors differently ({key} {values[0]} and {values[1]}); "
-                "use space='product'"
+                f"{pair} scale their factors differently (layer {name!r}, by {one[name]} and "
+                f"{two[name]}); use space='product'"
             )
 
 
-def _adapter_configs(module: nn.Module) -> list[Any]:
-    configs = getattr(module, "peft_config", None)
-    return list(configs.values()) if isinstance(configs, dict) else []
+def _scalings(module: nn.Module) -> dict[str, list[float]]:
+    """Tell by what each layer multiplies the product of its factors (alpha, patterns, rsLoRA)."""
+    layers = {name: getattr(part, "scaling", None) for name, part in module.named_modules()}
+    return {name: list(it.values()) for name, it in layers.items() if isinstance(it, dict)}
 
 
 def _check_tokenizers(first: LiveModel, other: LiveModel, tasks: Sequence[Task], pair: str) -> None:

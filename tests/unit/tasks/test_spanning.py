@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -170,3 +171,17 @@ def test_batch_statistics_are_those_of_the_network_at_the_point():
     first = objective.at((0.25,)).test.loss
     objective.at((1.0,))
     assert Objective(spanned, task, Scoring(batch=32)).at((0.25,)).test.loss == first
+
+
+def test_adapters_that_scale_a_layer_otherwise_meet_in_product_space_only(
+    tuned, sentiment, tmp_path
+):
+    other = tuned["lora-2"].parent / "lora-scaled"
+    shutil.copytree(tuned["lora-2"], other)
+    config = json.loads((other / "adapter_config.json").read_text())
+    layer = "encoder.layer.0.attention.self.query"
+    (other / "adapter_config.json").write_text(json.dumps(config | {"alpha_pattern": {layer: 64}}))
+    with pytest.raises(MismatchedModels, match=r"scale their factors differently \(layer"):
+        open_span([tuned["lora-1"], other], sentiment, **CPU)
+    spanned = open_span([tuned["lora-1"], other], sentiment, space="product", **CPU)
+    assert losses(spanned, sentiment, (1.0,)) == pytest.approx([alone(other, sentiment)], abs=1e-5)
