@@ -1,5 +1,6 @@
 """Figures without pyplot: no window, no global state, no settings left changed."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -35,5 +36,14 @@ def save_picture(figure: Figure, path: str | Path) -> Path:
     with warnings.catch_warnings():
         # names may have characters that no font here has; a box stands for each
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
-        figure.savefig(target, facecolor=PANEL, metadata=undated[target.suffix.lower()])
+        drawn = io.BytesIO()
+        kind = target.suffix.lower()
+        figure.savefig(drawn, format=kind[1:], facecolor=PANEL, metadata=undated[kind])
+    half = target.with_name(f".{target.name}.half")
+    try:
+        half.write_bytes(drawn.getbuffer())
+        half.replace(target)
+    except BaseException:  # half a picture may look whole
+        half.unlink(missing_ok=True)
+        raise
     return target

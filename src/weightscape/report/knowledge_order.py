@@ -18,3 +18,17 @@ def order_rows(correct: NDArray[np.float64]) -> NDArray[np.intp]:
     )
     # within a group by how many points answer rightly, so that the flips make a clean edge
     return np.lexsort((-right.sum(axis=0), group))
+
+
+def told_rows(correct: NDArray[np.float64]) -> tuple[NDArray[np.intp], int]:
+    """Give the examples that a picture shows, in order, and how many it leaves out.
+
+    Those that are known all along are left out: they are most of them, all alike, and would take
+    the room of those that tell something.
+
+    >>> told_rows(np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+    (array([1, 2]), 1)
+    """
+    always = (np.asarray(correct) == 1).all(axis=0)
+    order = order_rows(correct)
+    return order[~always[order]], int(always.sum())

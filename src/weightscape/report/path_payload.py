@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from weightscape.report.data import PageData
-from weightscape.report.knowledge_order import order_rows
+from weightscape.report.knowledge_order import told_rows
 from weightscape.report.payload import clean, rounded
 
 
@@ -81,11 +81,12 @@ def _known(table: Mapping[str, Any], points: int) -> dict[str, Any]:
     whole = len(lines) == points and all(len(line) == len(rows) for line in lines)
     signs = np.array([list(line) for line in lines]) if whole and rows else np.empty((0, 0))
     if not signs.size or (signs == "?").all():
-        return {"rows": [], "known": []}
-    order = order_rows((signs == "1").astype(float))
+        return {"rows": [], "known": [], "always": 0}
+    order, always = told_rows((signs == "1").astype(float))
     return {
         "rows": [int(rows[place]) for place in order],
-        "known": ["".join(line) for line in signs[:, order]],
+        "known": ["".join(line) for line in signs[:, order]] if len(order) else [],
+        "always": always,
     }
 
 

@@ -8,6 +8,7 @@ from matplotlib.patheffects import withStroke
 
 from weightscape.paths.records import PathResult, Series
 from weightscape.report.canvas import new_figure, save_picture
+from weightscape.report.knowledge_order import told_rows
 from weightscape.report.knowledge_picture import draw_knowledge
 from weightscape.report.path_words import curve_words, number, verdict_words
 from weightscape.report.scenery import FAINT_INK, INK, LINE, PALETTE, PANEL, SOFT_INK
@@ -17,6 +18,8 @@ WIDTH = 7.2
 HEAD, LOSS, METRIC, TABLE, GAP = 0.5, 2.5, 1.35, 2.1, 0.6  # inches
 LEFT, RIGHT = 0.72, 0.2
 LINE_OF_WORDS = 0.2
+SIGNS_OF_TITLE = 62  # that there is room for beside "From", "to" and a colon
+BESIDE = 0.018  # of t, between the arrows of two tasks
 LABELLED = 0.08  # share of the axis that a barrier must take for an arrow to show it
 
 
@@ -27,14 +30,16 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
     training rows), the first metric, and for each task which training rows are right where.
     """
     shown = list(result.series)
-    tables = [it for it in shown if np.isfinite(it.train.correct).any()]
+    tables = [it for it in shown if _has_table(it)]
     metric = next(iter(shown[0].points[0].metrics), None)
     head = HEAD + LINE_OF_WORDS * len(shown) + (LINE_OF_WORDS if len(shown) > 1 else 0)
     heights = [LOSS] + ([METRIC] if metric else []) + ([TABLE] if tables else [])
     total = head + sum(heights) + GAP * len(heights) + 0.22
     figure = new_figure(WIDTH, total)
-    first, second = (shorten(name, 34) for name in result.ends.names)
-    title = f"From {first} to {second}: {curve_words(result)}"
+    curve = curve_words(result)
+    room_of_name = (SIGNS_OF_TITLE - len(curve)) // 2
+    first, second = (shorten(name, room_of_name) for name in result.ends.names)
+    title = f"From {first} to {second}: {curve}"
     figure.text(
         0.025, 1 - 0.3 / total, title, size=11.5, weight="bold", color=INK, parse_math=False
     )
@@ -63,6 +68,12 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
             room(len(heights) - 1, left, wide), series, first=place == 0, named=len(tables) > 1
         )
     return save_picture(figure, path)
+
+
+def _has_table(series: Series) -> bool:
+    """Tell whether there is a row whose answer can be shown to be wrong somewhere."""
+    correct = series.train.correct
+    return bool(np.isfinite(correct).any()) and len(told_rows(correct)[0]) > 0
 
 
 def draw_loss(axes: Axes, result: PathResult) -> None:
@@ -103,7 +114,7 @@ def draw_loss(axes: Axes, result: PathResult) -> None:
     for series in result.series:
         _mark_chance(axes, series)
     for place, series in enumerate(result.series):
-        _mark_barrier(axes, series, INK if lone else PALETTE[place % len(PALETTE)])
+        _mark_barrier(axes, series, place, len(result.series))
     if lone:
         axes.plot([], [], color=SOFT_INK, linewidth=1, linestyle=":", label="chord of the ends")
     axes.legend(
@@ -187,22 +198,25 @@ def _mark_chance(axes: Axes, series: Series) -> None:
         )
 
 
-def _mark_barrier(axes: Axes, series: Series, colour: str) -> None:
+def _mark_barrier(axes: Axes, series: Series, place: int, many: int) -> None:
+    """Draw the barrier as an arrow; those of several tasks stand beside one another."""
     barrier = series.barrier
     bottom, top = axes.get_ylim()
     if not barrier.height > LABELLED * (top - bottom):
         return
+    colour = INK if many == 1 else PALETTE[place % len(PALETTE)]
     point = min(series.points, key=lambda it: abs(it.t - barrier.at))
+    x = min(max(point.t + BESIDE * (place - (many - 1) / 2), 0.01), 0.99)
     axes.annotate(
         "",
-        (point.t, point.loss),
-        (point.t, point.chord),
+        (x, point.loss),
+        (x, point.chord),
         arrowprops={"arrowstyle": "<->", "color": colour, "linewidth": 1, "shrinkA": 0},
     )
-    right = point.t < 0.62
+    right = point.t < 0.62 and (many == 1 or place > 0 or point.t < 0.3)
     axes.annotate(
         f"barrier {number(barrier.height)}",
-        (point.t, (point.loss + point.chord) / 2),
+        (x, (point.loss + point.chord) / 2),
         (6 if right else -6, 0),
         textcoords="offset points",
         ha="left" if right else "right",
