@@ -24,30 +24,17 @@ def evaluate(
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="train, validation or test.")
     ] = "test",
-    rows: Annotated[
-        str, typer.Option("--rows", metavar="N", help="Rows drawn from the split, or all.")
-    ] = "all",
+    rows: options.Rows = "all",
     head: Annotated[
         str,
         typer.Option("--head", metavar="NAME", help="own, or probe: a linear head fitted anew."),
     ] = "own",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows at once.")] = 64,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
-    ] = None,
-    factory: Annotated[
-        str | None,
-        typer.Option(
-            "--factory", metavar="MODULE:FUNCTION", help="Makes a plain torch module; it is run."
-        ),
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that a model brings.")
-    ] = False,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Run the function that a task file names.")
-    ] = False,
+    bf16: options.Bf16 = False,
+    device: options.Device = None,
+    factory: options.Factory = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    trust_code: options.TrustCode = False,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -59,14 +46,12 @@ def evaluate(
     Own heads count where they were made for the task's labels; --head probe needs none.
     """
     from weightscape.answers_tasks import EvaluateAnswer
-    from weightscape.cli import console
-    from weightscape.errors import BadInput
+    from weightscape.cli import console, path_checks
     from weightscape.tasks.models import load_model
     from weightscape.tasks.task_file import load_task
 
-    if head not in ("own", "probe"):
-        raise BadInput(f"--head is own or probe, not {head!r}")
-    limit = _limit(rows)
+    path_checks.check_choice("--head", head, ("own", "probe"))
+    limit = path_checks.parse_rows("--rows", rows)
     with console.progress(quiet or json) as progress:
         data = load_task(task, trust_code=trust_code, progress=progress)
         scored = []
@@ -123,16 +108,6 @@ def _answer(source: str, found: Any, task: "Task", split: str, seed: int) -> "Sc
         metrics=dict(found.metrics),
         intervals=intervals,
     )
-
-
-def _limit(rows: str) -> int | None:
-    from weightscape.errors import BadInput
-
-    if rows == "all":
-        return None
-    if not rows.isdecimal() or int(rows) < 1:
-        raise BadInput(f"--rows is a number of rows or all, not {rows!r}")
-    return int(rows)
 
 
 def _dtype(bf16: bool) -> Any:

@@ -74,22 +74,11 @@ def fine_tune(
     dropout_seed: Annotated[
         int | None, typer.Option("--dropout-seed", help="Of dropout, instead of --seed.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
-    ] = None,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
-    factory: Annotated[
-        str | None,
-        typer.Option(
-            "--factory", metavar="MODULE:FUNCTION", help="Makes a plain torch module; it is run."
-        ),
-    ] = None,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Run the function that a task file names.")
-    ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that START brings with it.")
-    ] = False,
+    device: options.Device = None,
+    bf16: options.Bf16 = False,
+    factory: options.Factory = None,
+    trust_code: options.TrustCode = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     score_rows: Annotated[
         int, typer.Option("--score-rows", min=1, help="Held-out rows to score it on.")
     ] = 512,
