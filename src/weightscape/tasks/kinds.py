@@ -186,6 +186,8 @@ def _score_custom(module: nn.Module, batch: Batch, task: Task) -> RowScores:
 
 def _row_tensor(values: Any, rows: int, what: str) -> Tensor:
     try:
+        if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
+            values = torch.stack(list(values))  # as numbers they would lose their gradients
         numbers = torch.as_tensor(values).float()
     except (TypeError, ValueError, RuntimeError):
         raise BadInput(f"{what} should be {rows} numbers, got {type(values).__name__}") from None

@@ -77,7 +77,7 @@ def train(
     stream; the caller's random state is left as it was. A run that was killed and is started
     again goes on from its last state and ends with the same bits.
 
-    Raises BadInput for a loss that is not finite, or a state of other arguments.
+    Raises BadInput for a loss that is not finite or has no gradient, or a state of other arguments.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = make_optimiser(
@@ -96,6 +96,8 @@ def train(
             loss = loss_at(step)
             if not torch.isfinite(loss):
                 raise BadInput(f"the loss is {loss.item()} at step {step}; try a smaller lr")
+            if not loss.requires_grad:
+                raise BadInput("the loss has no gradient: nothing that is trained has a part in it")
             loss.backward()  # type: ignore[no-untyped-call]
             if schedule.clip:
                 nn.utils.clip_grad_norm_(trained, schedule.clip)

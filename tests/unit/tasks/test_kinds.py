@@ -125,6 +125,13 @@ def test_a_custom_function_gets_the_module_and_the_records():
     assert scores.correct.isnan().all()
 
 
+def test_a_custom_function_may_give_a_loss_after_the_other():
+    module = nn.Linear(1, 1)
+    batch, task = custom(lambda given, rows: {"losses": [given(torch.ones(1)).sum() for _ in rows]})
+    score_batch(module, batch, task).losses.sum().backward()
+    assert module.weight.grad.item() == 3
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

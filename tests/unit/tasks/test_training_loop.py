@@ -73,6 +73,11 @@ def test_a_loss_that_is_not_finite_stops_the_training():
         train(network(), lambda step: torch.tensor(float("nan")), Schedule(steps=3))
 
 
+def test_a_loss_that_training_cannot_change_is_refused():
+    with pytest.raises(BadInput, match="the loss has no gradient"):
+        train(network(), lambda step: torch.tensor(1.0), Schedule(steps=2))
+
+
 def test_every_epoch_sees_every_row_once():
     order = batch_order(rows=10, steps=6, batch=5, seed=0)
     for epoch in range(3):
