@@ -26,7 +26,7 @@ from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.kinds import score_batch
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.methods import attach
-from weightscape.tasks.models import default_device
+from weightscape.tasks.models import usable_device
 from weightscape.tasks.result_folder import write_model
 from weightscape.tasks.starts import load_start, mark_of, name_of
 from weightscape.tasks.task import Task
@@ -251,13 +251,9 @@ def _reopened(
 
 
 def _device(start: str | Path | LiveModel, wanted: str | torch.device | None) -> torch.device:
-    if wanted is None:
-        return start.device if isinstance(start, LiveModel) else default_device()
-    try:
-        return torch.empty(0, device=wanted).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInput(f"device {str(wanted)!r} cannot be used: {reason}") from None
+    if wanted is None and isinstance(start, LiveModel):
+        return start.device
+    return usable_device(wanted)
 
 
 def _identity(claim: Mapping[str, Any], start: str | Path | LiveModel) -> str:

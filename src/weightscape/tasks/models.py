@@ -40,6 +40,7 @@ def load_model(
     Raises NotFound, BadCheckpoint, MismatchedModels (which names the tensor), or BadInput where
     the model is of another kind than the task.
     """
+    place = usable_device(device)
     if factory is not None and not Path(source).exists():
         raise NotFound(f"{source}: no such file or folder; a factory's module is filled from one")
     local = Path(source) if Path(source).exists() else None
@@ -54,13 +55,24 @@ def load_model(
     if merge_adapter and model.adapted is not None:
         module = adapters.merge_adapter(model.module)
         model = replace(model, module=module, adapted=None, head=head_prefixes(module, task))
-    model.module.to(device=device or default_device(), dtype=dtype or torch.float32).eval()
+    model.module.to(device=place, dtype=dtype or torch.float32).eval()
     return model
 
 
 def default_device() -> torch.device:
     """Choose CUDA where there is some, the CPU otherwise."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def usable_device(wanted: torch.device | str | None) -> torch.device:
+    """Give a device that works, the default one where none is wanted; raises BadInput."""
+    if wanted is None:
+        return default_device()
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"device {str(wanted)!r} cannot be used: {reason}") from None
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:

@@ -324,6 +324,12 @@ def test_a_configuration_that_asks_for_far_more_than_is_stored(tmp_path, claim):
     nn.Linear(3, 3)  # nothing is left behind that counts the tensors of others
 
 
+@pytest.mark.parametrize("device", ["cdua", "meta:x", "cpu:x"])
+def test_a_device_that_there_is_not(tmp_path, device):
+    with pytest.raises(BadInput, match=f"device '{device}' cannot be used"):
+        load_model(tmp_path / "nothing was looked for yet", task_of(), device=device)
+
+
 @pytest.mark.parametrize("name", ["./no", "/no/model", "~/no", "a/b/c", "a\\b", "no model"])
 def test_what_looks_like_a_path_is_not_asked_of_the_hub(monkeypatch, name):
     monkeypatch.setattr(auto_models, "needs_cache", lambda where: pytest.fail("asked the hub"))
