@@ -40,3 +40,182 @@ class EvaluateAnswer(Answer):
     split: str
     head: str = Field(description="own, or probe: a linear head fitted on training rows")
     models: list[ScoredModelAnswer] = Field(description="in the order given")
+
+
+class RegionScoreAnswer(Answer):
+    """How good a point is for a task, a head refitted on training rows."""
+
+    loss: float | None = Field(description="generalized loss: mean over held-out rows")
+    interval: tuple[float | None, float | None] = Field(description="95 %, over held-out rows")
+    metrics: dict[str, float | None] = Field(description="by name, on the same rows")
+
+
+class RegionPointAnswer(Answer):
+    """A model, or a point between or outside the models."""
+
+    name: str
+    weights: dict[str, float] = Field(
+        description="over the models, sum 1; empty for what is no combination of them"
+    )
+    distance: float = Field(description="from the models' centroid (L2)")
+    scores: dict[str, RegionScoreAnswer] = Field(description="by task")
+
+
+class RegionGroupAnswer(Answer):
+    """One of the groups that are compared."""
+
+    name: str = Field(description="in (the models), hull (points between them) or ex (outside)")
+    about: str = Field(description="what it is made of, in words")
+    losses: dict[str, float | None] = Field(description="mean over the points, by task")
+    points: list[RegionPointAnswer]
+
+
+class DominanceAnswer(Answer):
+    """P_B(better over worse): how often a random point of one group has the smaller loss."""
+
+    better: str = Field(description="in, hull or ex")
+    worse: str
+    task: str | None = Field(description="null for the mean over tasks")
+    value: float | None = Field(description="1: always better, 0.5: no difference; ties are half")
+    interval: tuple[float | None, float | None] = Field(
+        description="95 %, over points, and over tasks in the mean"
+    )
+
+
+class RayAnswer(Answer):
+    """Losses along a ray from the centroid."""
+
+    towards: str = Field(description="the model that it passes")
+    distances: list[float] = Field(description="from the centroid (L2)")
+    losses: list[float | None]
+    crosses: float | None = Field(
+        description="distance at which the loss first passes the threshold; null if it does not"
+    )
+
+
+class RadiusAnswer(Answer):
+    """Where the region ends for a task."""
+
+    task: str
+    threshold: float | None = Field(description="the loss at which the region ends")
+    threshold_rule: str
+    value: float | None = Field(
+        description="median distance over rays; null where fewer than half of them cross"
+    )
+    interval: tuple[float | None, float | None] = Field(
+        description="95 %, over rays; null where an end lies beyond what was looked at"
+    )
+    unit: float = Field(description="mean distance of the models from their centroid")
+    times: float | None = Field(description="value in units: above 1 it reaches past the models")
+    rays: list[RayAnswer]
+
+
+class PairAnswer(Answer):
+    """Losses on the line through two models: (1 - alpha) one + alpha other."""
+
+    one: str
+    other: str
+    relation: str = Field(description="in (both of the group) or across (the other from outside)")
+    alphas: list[float] = Field(description="0 and 1 are the models; beyond them it goes on")
+    losses: dict[str, list[float | None]] = Field(description="by task, one an alpha")
+
+
+class PlaceAnswer(Answer):
+    """Where a model lies as seen from the hull of the group, by weights alone."""
+
+    name: str
+    place: str = Field(description="in the hull, near, or outside")
+    distance: float = Field(description="to the hull (L2)")
+    typical: tuple[float, float] = Field(
+        description="the models' own distances, each to the hull of the others: median, highest"
+    )
+    weights: dict[str, float] = Field(description="of the nearest point of the hull, sum 1")
+
+
+class RegionResultAnswer(Answer):
+    """`weightscape region MODELS... --task T --json`."""
+
+    label: str | None = Field(description="of the region in the atlas, if it was asked for by it")
+    models: list[str]
+    outside: str = Field(description="what the group ex is made of")
+    base: str | None
+    tasks: list[str]
+    sampler: str = Field(description="how points between the models were drawn")
+    summary: list[str] = Field(description="what was found, in sentences; the verdict first")
+    groups: list[RegionGroupAnswer]
+    centroid: RegionPointAnswer
+    p_b: list[DominanceAnswer]
+    radii: list[RadiusAnswer] = Field(description="one a task; empty where no ray was followed")
+    pairs: list[PairAnswer]
+    places: list[PlaceAnswer]
+    rows: int = Field(description="held-out rows scored, of each task")
+    train_rows: int = Field(description="training rows that heads were fitted on")
+    evaluated: int = Field(description="points evaluated anew; the others were known")
+    seconds: float
+    notes: list[str]
+    folder: str | None = Field(description="where region.json lies")
+
+
+class StartRunAnswer(Answer):
+    """One short fine-tuning, scored on rows that it did not see."""
+
+    seed: int
+    fold: int
+    steps: int
+    loss: float | None
+    metrics: dict[str, float | None]
+
+
+class RankedStartAnswer(Answer):
+    """A model that training could start from, and what is known of it."""
+
+    name: str
+    kind: str = Field(description="base, model, centroid, region, nearest, greedy soup, ...")
+    weights: dict[str, float] = Field(description="over the models, sum 1")
+    why: str = Field(description="in words, where it is from")
+    probe_loss: float | None = Field(description="of a linear probe, on rows it was not fitted on")
+    probe_interval: tuple[float | None, float | None]
+    runs: list[StartRunAnswer]
+    score: float | None = Field(
+        description="mean of the metric over its runs; null where it was given none"
+    )
+    score_interval: tuple[float | None, float | None] | None
+    gain: float | None = Field(
+        description="over the base, paired by seed and fold; above 0 is better"
+    )
+    gain_interval: tuple[float | None, float | None] | None
+    dropped_in: int | None = Field(description="round after which it was dropped; null: never")
+    held_out: dict[str, float | None] = Field(
+        description="metrics on the test split after training on all rows; never used to choose"
+    )
+
+
+class StartAnswer(Answer):
+    """`weightscape start --models M... --task T --json`."""
+
+    task: str
+    metric: str
+    method: str
+    models: list[str]
+    base: str | None
+    recommended: str
+    beats_base: bool = Field(description="better than the base beyond noise")
+    why: str = Field(description="the recommendation in a sentence")
+    output: str | None = Field(description="the folder that the recommended start was written to")
+    summary: list[str] = Field(description="what was found, in sentences; the verdict first")
+    ranked: list[RankedStartAnswer] = Field(description="best first")
+    train_rows: int
+    rounds: int
+    runs: int = Field(description="short fine-tunings in all")
+    seconds: float
+    notes: list[str]
+    folder: str | None = Field(description="where start.json lies")
+
+
+class SmallerStartAnswer(Answer):
+    """`weightscape start --models M --smaller CONFIG -o OUT --json`."""
+
+    source: str = Field(description="the larger model")
+    config: str
+    layers: str = Field(description="first or uniform: which of its layers were taken")
+    output: str

@@ -32,6 +32,7 @@ VERBS = (
     "evaluate",
     "path",
     "plane",
+    "region",
 )
 
 INTERRUPTED = 130

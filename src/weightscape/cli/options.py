@@ -24,6 +24,12 @@ Base = Annotated[
     list[Path] | None,
     typer.Option("--base", metavar="PATH", help="A base outside the folder; repeatable."),
 ]
+OneBase = Annotated[
+    str | None,
+    typer.Option(
+        "--base", metavar="MODEL", help="What the models come from (default: by the atlas)."
+    ),
+]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Hash every byte instead of trusting sizes and times.")
 ]

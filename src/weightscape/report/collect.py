@@ -19,6 +19,7 @@ from weightscape.report.data import (
     PageModel,
     PagePath,
     PageRegion,
+    PageResult,
     PageSkipped,
     PageUndecided,
 )
@@ -80,6 +81,10 @@ def collect(
         paths=tuple(
             PagePath(it.kind, it.models, it.task, it.made, it.folder, it.result)
             for it in atlas.paths()
+        ),
+        results=tuple(
+            PageResult(it.kind, it.models, it.task, it.made, it.folder, it.result)
+            for it in atlas.results()
         ),
     )
 

@@ -126,10 +126,25 @@ class PagePath:
 
 
 @dataclass(frozen=True, slots=True)
+class PageResult:
+    """What was found of a group of models, as it was answered with `--json`.
+
+    result: the answer; what it lacks is not drawn.
+    """
+
+    kind: Literal["region", "start"]
+    models: tuple[str, ...]
+    task: str
+    made: str
+    folder: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class PageData:
     """All that one page shows. made: time in ISO 8601. command: how to make it again.
 
-    A page without models and with paths shows the paths alone.
+    A page without models and with paths or results shows these alone.
     """
 
     title: str
@@ -145,3 +160,8 @@ class PageData:
     undecided: tuple[PageUndecided, ...] = ()
     notes: tuple[str, ...] = ()
     paths: tuple[PagePath, ...] = ()
+    results: tuple[PageResult, ...] = ()
+
+    def found(self, kind: Literal["region", "start"]) -> tuple[PageResult, ...]:
+        """Give the results of one kind."""
+        return tuple(it for it in self.results if it.kind == kind)

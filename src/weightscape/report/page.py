@@ -15,9 +15,11 @@ from weightscape.report.kinship import trace_kinship
 from weightscape.report.layout import pack_trees
 from weightscape.report.path_payload import path_payload
 from weightscape.report.payload import embed_json, page_payload
+from weightscape.report.region_payload import region_payload
+from weightscape.report.start_payload import start_payload
 from weightscape.report.words import summary
 
-STYLES = ("tokens.css", "frame.css", "views.css", "paths.css")
+STYLES = ("tokens.css", "frame.css", "views.css", "paths.css", "results.css")
 SCRIPTS = (
     "atlas.js",
     "dom.js",
@@ -28,6 +30,9 @@ SCRIPTS = (
     "paths.js",
     "knowledge.js",
     "plane.js",
+    "results.js",
+    "region.js",
+    "start.js",
     "table.js",
     "panel.js",
     "main.js",
@@ -75,6 +80,7 @@ def render_page(data: PageData) -> str:
     kinship = trace_kinship(data)
     payload = page_payload(data, kinship, pack_trees(data.models))
     payload["paths"] = path_payload(data)
+    payload["found"] = {"region": region_payload(data), "start": start_payload(data)}
     # one scope for our scripts, so that nothing of them meets Plotly's names
     script = "\n".join(["(() => {", '"use strict";', *map(source, SCRIPTS), "})();"])
     return environment.get_template("page.html").render(

@@ -17,8 +17,8 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def summary(data: PageData, kinship: Kinship) -> str:
     """Say what was found: models, families, trees and their depth, regions, what was skipped."""
-    if data.paths and not data.models:
-        return path_counts(data)
+    if not data.models and (data.paths or data.results):
+        return ", ".join(filter(None, (path_counts(data), result_counts(data))))
     families = {model.family for model in data.models}
     trees = Counter(model.tree for model in data.models)
     real = [tree for tree, members in trees.items() if members > 1]
@@ -32,8 +32,7 @@ def summary(data: PageData, kinship: Kinship) -> str:
     if alone and data.models:
         parts.append(f"{alone:,} without kin")
     parts.append(count(len(data.regions), "region"))
-    if data.paths:
-        parts.append(path_counts(data))
+    parts += filter(None, (path_counts(data), result_counts(data)))
     if data.skipped:
         parts.append(f"{len(data.skipped):,} skipped")
     return ", ".join(parts)
@@ -44,6 +43,15 @@ def path_counts(data: PageData) -> str:
     planes = sum(path.kind == "plane" for path in data.paths)
     parts = [count(len(data.paths) - planes, "path")] if len(data.paths) > planes else []
     return ", ".join([*parts, *([count(planes, "plane")] if planes else [])])
+
+
+def result_counts(data: PageData) -> str:
+    """Say of how many groups of models something was found."""
+    regions, starts = len(data.found("region")), len(data.found("start"))
+    parts = [count(regions, "region measured", "regions measured")] if regions else []
+    return ", ".join(
+        [*parts, *([count(starts, "search for a start", "searches for a start")] if starts else [])]
+    )
 
 
 def shorten(text: str, room: int) -> str:

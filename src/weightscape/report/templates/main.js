@@ -56,11 +56,12 @@ function start() {
   heatTools();
   buildTable();
   startPaths();
+  results.forEach((card) => card.start());
   on("filter", () => { drawForest(); drawTable(); mapLegend(); showFilters(); });
   on("filter", soon(dimMap, 60));
   on("chosen", () => { drawPanel(); drawForest(); revealTwig(); markRow(); });
   on("chosen", soon(() => { ringMap(); outlineHeat(); }, 0));
-  on("theme", () => { readTheme(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); });
+  on("theme", () => { readTheme(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); redrawResults(); });
   drawForest();
   mapLegend();
   drawTable();
@@ -77,7 +78,12 @@ function startPlots() {
   if (atlas.heats.length) inSight($("heat"), () => { drawHeat(); outlineHeat(); });
   else drawHeat();
   if (paths.all.length) inSight($("path-plot"), drawPath);
+  results.forEach((card) => card.plot());
   document.documentElement.dataset.ready = "true";
+}
+
+function redrawResults() {
+  for (const card of results) if (card.ready) card.draw();
 }
 
 // Draws what is seen for the first time, or about to be.
@@ -110,7 +116,7 @@ function listen() {
   addEventListener("hashchange", readAddress);
   addEventListener("popstate", readAddress);
   addEventListener("scroll", tip.hide, { passive: true });
-  addEventListener("resize", soon(() => { drawForest(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); paintTable(true); }, 120));
+  addEventListener("resize", soon(() => { drawForest(); if (plots) drawMap(); if (heat.ready) drawHeat(); if (paths.ready) drawPath(); redrawResults(); paintTable(true); }, 120));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => tell("theme"));
 }
 

@@ -72,6 +72,7 @@ function modelPanel(model) {
     section("Region", regionOf(model)),
     section("Nearest", nearest(model)),
     section("Paths", pathList(model)),
+    section("Found of its groups", resultList(model)),
     section("Scores", pairs(Object.entries(model.scores).map(([name, value]) => [name, short(value)]))),
     section("Facts", pairs([["task", model.task], ["family", model.family], ["tree", model.tree], ["parameters", parameters(model.parameters)],
       ["size", bytes(model.nbytes)], ["type", model.dtype], ["format", model.format], ...model.facts])),
