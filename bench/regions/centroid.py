@@ -83,6 +83,7 @@ def main() -> None:
         run_all(judge, jobs, asked.workers, "target")
     found = [told(file) for file in sorted((asked.work / "judged").glob("*.json"))]
     result = {
+        "left": left_of(ways, targets, asked),
         "bitfit": asdict(BITFIT),
         "longer": LONG.steps,
         "targets": list(targets),
@@ -123,6 +124,27 @@ def judge(way: Judging, target: str, seeds: Sequence[int], choose: bool, work: P
             done = run(runs_in(alone, way), task, seed, np.array([0.0, 1.0]))
             keep(files["start", seed], {**told, "start": "start", **done, "choice": choice})
             shutil.rmtree(folder)
+
+
+def left_of(
+    ways: Sequence[Judging], targets: Sequence[str], asked: argparse.Namespace
+) -> list[str]:
+    """Tell what was asked for and is not there yet."""
+    left = []
+    for way in ways:
+        for target in targets:
+            starts = ("base", "centroid", *(["start"] if asked.start else []))
+            lacking = [
+                seed
+                for seed in range(asked.seeds)
+                if not all(
+                    file_of(way, target, seed, start, asked.work).is_file() for start in starts
+                )
+            ]
+            if lacking:
+                rows = way.rows or "all"
+                left.append(f"{rows} rows, head {way.head}, {target}: seeds {lacking}")
+    return left
 
 
 def runs_in(spanned: SpannedModels, way: Judging) -> ShortRuns:

@@ -17,7 +17,7 @@ from bench import report
 from bench.connectivity.barriers import Array, Estimate
 from bench.connectivity.measure import run_all
 from bench.connectivity.tables import interval, save
-from bench.regions.groups import NOT_LEARNED, Measuring, groups_of, measure
+from bench.regions.groups import NOT_LEARNED, Measuring, file_of, groups_of, measure
 from bench.regions.models import TASKS, members
 
 from weightscape.paths.resampling import percentiles
@@ -39,19 +39,24 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--tasks", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only-tell", action="store_true", help="measure nothing")
     asked = parser.parse_args()
     how = Measuring()
     groups = groups_of(members(asked.work), TASKS[: asked.tasks])
-    found = run_all(measure, [(it, how, asked.work) for it in groups], asked.workers, "group")
+    known = [it for it in groups if file_of(it, how, asked.work).is_file()]
+    there = known if asked.only_tell else groups
+    found = run_all(measure, [(it, how, asked.work) for it in there], asked.workers, "group")
     rows = [summary(it) for it in found]
     levels = {level: by_level(level, found) for level in PAPER}
-    result = {"how": asdict(how), "levels": levels, "groups": rows, "paper": PAPER}
+    left = [f"{it.level}: {it.name}" for it in groups if it not in there]
+    result = {"how": asdict(how), "left": left, "levels": levels, "groups": rows, "paper": PAPER}
     report.keep("regions-dominance", result, module="bench.regions.dominance")
     draw(found)
     head = ["level", "groups", *(f"P_B({WORDS[a]} over {WORDS[b]})" for a, b in COMPARED)]
     lines = [
         [level, it["groups"], *(interval(it[f"{a} over {b}"]) for a, b in COMPARED)]
         for level, it in levels.items()
+        if it["groups"]
     ]
     report.show(head, lines)
 

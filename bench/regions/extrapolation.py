@@ -47,13 +47,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only-tell", action="store_true", help="measure nothing")
     asked = parser.parse_args()
     how = Measuring()
     lines = lines_of(members(asked.work), asked.pairs)
-    found = run_all(follow, [(it, how, asked.work) for it in lines], asked.workers, "line")
+    known = [it for it in lines if file_of(it, how, asked.work).is_file()]
+    there = known if asked.only_tell else lines
+    found = run_all(follow, [(it, how, asked.work) for it in there], asked.workers, "line")
     rows = [row for it in found for row in read(it)]
     levels = {level: summary([it for it in rows if it["level"] == level]) for level in LEVELS}
-    result = {"how": asdict(how), "levels": levels, "rows": rows, "lines": found}
+    left = [f"{it.one} to {it.other}" for it in lines if it not in there]
+    result = {"how": asdict(how), "left": left, "levels": levels, "rows": rows, "lines": found}
     report.keep("regions-extrapolation", result, module="bench.regions.extrapolation")
     draw(found)
     head = ["level", "curves", *(f"a = {alpha:g}" for alpha in TOLD), "span within 1.5 times"]
@@ -94,8 +98,7 @@ def lines_of(models: Sequence[Member], count: int) -> list[Line]:
 
 def follow(line: Line, how: Measuring, work: Path) -> dict[str, Any]:
     """Score the points of a line, from the work folder if they were scored before."""
-    told = json.dumps([asdict(line), asdict(how)])
-    file = work / "lines" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
+    file = file_of(line, how, work)
     if file.is_file():
         return json.loads(file.read_text())  # type: ignore[no-any-return]
     tasks = [task_named(task, how.tokens) for task in line.tasks]
@@ -114,6 +117,12 @@ def follow(line: Line, how: Measuring, work: Path) -> dict[str, Any]:
     half.write_text(json.dumps(kept))
     half.replace(file)
     return kept
+
+
+def file_of(line: Line, how: Measuring, work: Path) -> Path:
+    """Say where a line's losses are kept."""
+    told = json.dumps([asdict(line), asdict(how)])
+    return work / "lines" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
 
 
 def read(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -77,8 +77,7 @@ def groups_of(models: Sequence[Member], tasks: Sequence[str]) -> list[Group]:
 
 def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
     """Score a group's points, from the work folder if they were scored before."""
-    told = json.dumps([asdict(group), asdict(how)])
-    file = work / "groups" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
+    file = file_of(group, how, work)
     if file.is_file():
         return json.loads(file.read_text())  # type: ignore[no-any-return]
     folders = work / "models"
@@ -102,6 +101,12 @@ def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
     half.write_text(json.dumps(kept))
     half.replace(file)
     return kept
+
+
+def file_of(group: Group, how: Measuring, work: Path) -> Path:
+    """Say where a group's losses are kept."""
+    told = json.dumps([asdict(group), asdict(how)])
+    return work / "groups" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
 
 
 def losses_of(found: RegionResult, base: str) -> dict[str, Losses]:
