@@ -54,8 +54,12 @@ class Dominance:
 
 @dataclass(frozen=True, slots=True)
 class Ray:
-    """Losses along a ray from the centroid. distances: L2 from it. crosses: where the loss first
-    passes the threshold, None if it does not as far as was looked."""
+    """Losses along a ray from the centroid, out to one point beyond where it crosses.
+
+    towards: the member that it goes through. distances: L2 from the centroid. crosses: where the
+    loss first passes the threshold (0 for the centroid itself), None if it does not as far as was
+    looked.
+    """
 
     towards: str
     distances: tuple[float, ...]
@@ -67,7 +71,7 @@ class Ray:
 class Radius:
     """Where a region ends for a task: the distance at which the loss passes a threshold.
 
-    value: median over rays; None where fewer than half of them cross. interval: bootstrap over
+    value: lower median over rays; None where fewer than half cross. interval: bootstrap over
     rays; an end is None where it lies beyond what was looked at. unit: mean distance of the
     models from their centroid, to read the radius against. threshold_rule: in words.
     """
@@ -86,6 +90,7 @@ class PairProfile:
     """Losses on the line through two models, inside and beyond: theta(a) = (1 - a) one + a other.
 
     relation: "in" (both of the group) or "across" (one of the group, one from outside).
+    losses: by task; NaN where nothing finite came out.
     """
 
     one: str
@@ -117,6 +122,11 @@ class RegionResult:
 
     label: of the region in the atlas, or None. outside: what the group Ex is made of ("models",
     "noise around the base", "directions from the centroid"). base: its name, if one was given.
+    centroid: of the group "hull", and not among the points. dominances: all ordered pairs of
+    groups, for each task and then for None, the mean over tasks (with one task that task's own).
+    rows, train_rows: held-out rows that losses are means over and training rows that heads were
+    fitted on, of the task with the fewest. evaluated: points that were computed in this run and
+    not known before, counted once for each task.
     """
 
     label: str | None

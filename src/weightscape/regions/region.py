@@ -88,6 +88,7 @@ def region(
     places = place_all(group.gram, names, members, group.placed)
     keep = None if folder is None else Path(folder) / "points"
     objectives = [Objective(group.spanned, task, scoring, folder=keep) for task in tasks]
+    hull = sample_hull(sampler, samples, group.members, seed)
     targets = ray_targets(group, rays, seed)
     distances = ray_distances(group.unit, reach)
     lines = choose_pairs(group, pairs, seed)
@@ -99,7 +100,7 @@ def region(
         scored = ScoredPoints(losses, **drawing)
         scored.add_models("in", members)
         centroid = scored.at("hull", "centroid", group.centroid)
-        scored.add_hull(sample_hull(sampler, samples, group.members, seed))
+        scored.add_hull(hull)
         if kind is None:
             scored.add_models("ex", group.outside)
         else:
