@@ -75,6 +75,9 @@ def clustering_block(result: Row) -> str:
     beside = table(["mean cosine of deltas", "same data set", "same domain", "other"], cosines)
     made = sorted(result["tasks"].values())
     roster = f"{result['models']} models of {len(made)} data sets, {made[0]} to {made[-1]} of each."
+    alone = sorted({name for it in result["rows"] if it["k"] == "chosen" for name in it["alone"]})
+    if alone:
+        roster += f" In no region with some pooling, where we choose: {', '.join(alone)}."
     return f"{roster}\n\n{table(head, rows)}\n\n{beside}\n\n{source(result)}"
 
 

@@ -137,6 +137,7 @@ def scored(
         "k": k,
         "clusters": len({it for it in labels if not str(it).startswith("alone ")}),
         "in_none": sum(str(it).startswith("alone ") for it in labels),
+        "alone": [name for name in names if str(found[name]).startswith("alone ")],
         **agreement(groups, labels),
         "f1": {str(group): value for group, value in f1_by_group(groups, labels).items()},
     }

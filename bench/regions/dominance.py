@@ -17,7 +17,7 @@ from bench import report
 from bench.connectivity.barriers import Array, Estimate
 from bench.connectivity.measure import run_all
 from bench.connectivity.tables import interval, save
-from bench.regions.groups import NOT_LEARNED, Measuring, file_of, groups_of, measure
+from bench.regions.groups import Measuring, file_of, groups_of, measure
 from bench.regions.models import TASKS, members
 
 from weightscape.paths.resampling import percentiles
@@ -116,11 +116,9 @@ def summary(it: Mapping[str, Any]) -> dict[str, Any]:
 def is_learned(it: Mapping[str, Any]) -> bool:
     """Tell whether a group's models are better at its tasks than the base is, on average.
 
-    Of a group without a score of the base, whether no task is known not to be taught.
+    A group that the base was not scored beside counts as learned.
     """
-    if it["base"]:
-        return bool(np.mean(it["in"]) < np.mean(it["base"]))
-    return not set(NOT_LEARNED) & set(it["group"]["tasks"])
+    return not it["base"] or bool(np.mean(it["in"]) < np.mean(it["base"]))
 
 
 def draw(found: Sequence[Mapping[str, Any]]) -> Path:

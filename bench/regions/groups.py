@@ -16,9 +16,6 @@ from weightscape.tasks.objective import Scoring
 Losses = list[list[float]]
 """Of points [points][tasks]."""
 
-NOT_LEARNED = ("privacy_policy",)
-"""Tasks that this recipe does not teach: held-out accuracy is that of the largest class."""
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -65,9 +65,8 @@ def test_p_b_of_what_is_always_better_is_one_with_a_narrow_interval():
 
 
 def test_a_group_is_learned_where_its_models_beat_the_base():
-    named = {"group": {"tasks": ["trec6"]}}
-    assert is_learned({**named, "in": [[0.2]], "base": [[0.5]]})
-    assert not is_learned({**named, "in": [[0.6]], "base": [[0.5]]})
+    assert is_learned({"in": [[0.2]], "base": [[0.5]]})
+    assert not is_learned({"in": [[0.6]], "base": [[0.5]]})
 
 
 def test_lines_are_between_two_models_of_their_level():
