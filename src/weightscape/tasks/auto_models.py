@@ -31,6 +31,7 @@ from weightscape.tasks.processors import (
     holds_texts,
 )
 from weightscape.tasks.task import Task
+from weightscape.tasks.token_numbers import check_token_numbers
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -168,6 +169,8 @@ def _tokenizer(
         if not needed:
             return None
         raise BadInput(f"{where}: no tokenizer in it; put its base's tokenizer files beside it")
+    if local is not None:
+        check_token_numbers(local)
     return transformers.AutoTokenizer.from_pretrained(where, **settings)
 
 
