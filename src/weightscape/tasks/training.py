@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
+from weightscape.tasks.interrupts import interrupts_held
 from weightscape.tasks.optimisers import make_optimiser, rate_at
 
 
@@ -75,7 +76,8 @@ def train(
 
     `loss_at(step)` must depend on nothing but the model and the step. Dropout draws from its own
     stream; the caller's random state is left as it was. A run that was killed and is started
-    again goes on from its last state and ends with the same bits.
+    again goes on from its last state and ends with the same bits. Ctrl-C waits for the end of the
+    step, after which the state is written.
 
     Raises BadInput for a loss that is not finite or has no gradient, or a state of other arguments.
     """
@@ -86,7 +88,11 @@ def train(
     shape = rate_at(schedule.shape, steps=schedule.steps, warmup=schedule.warmup)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, shape)
     training_mode(model)
-    with own_random_state(model), progress.stage("training", total=schedule.steps) as advance:
+    with (
+        interrupts_held() as interrupted,
+        own_random_state(model),
+        progress.stage("training", total=schedule.steps, unit="steps") as advance,
+    ):
         torch.manual_seed(dropout_seed)
         done = _restore(resume, model, trained, optimiser, rate, *watchers) if resume else 0
         if done:
@@ -107,10 +113,11 @@ def train(
             done = step + 1
             after_step(done)
             stops = [watcher.after(done) for watcher in watchers]
-            if resume and done % resume.every == 0:
+            # a run that goes on must come to a stop by itself, so no state lies behind one
+            if resume and not any(stops) and (done % resume.every == 0 or interrupted()):
                 _save(resume, done, model, trained, optimiser, rate, *watchers)
             advance(1)
-            if any(stops):
+            if any(stops) or interrupted():
                 break
     model.eval()
     return done

@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +62,35 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, killed_after):
     resumed = fit(network(), resume=resume, after_step=steps.append)
     assert steps[0] == (killed_after - 1) // 5 * 5 + 1  # the state of step 5, 10, ... is kept
     assert same(resumed, fit(network()))
+
+
+@pytest.mark.parametrize("pressed_in", [0, 3, 18])
+def test_ctrl_c_waits_for_the_step_and_nothing_of_it_is_lost(tmp_path, pressed_in):
+    model, resume, steps = network(), Resume(tmp_path / "state.pt", "mine", every=25), []
+    order = batch_order(len(DATA), 20, 8, seed=3)
+
+    def loss_at(step):
+        if step == pressed_in and not steps:
+            signal.raise_signal(signal.SIGINT)
+        rows = DATA[order[step]]
+        return (model(rows)[:, 0] - rows.sum(1)).square().mean()
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, loss_at, Schedule(steps=20, lr=1e-2), resume=resume)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = fit(network(), resume=resume, after_step=steps.append)
+    assert steps[0] == pressed_in + 2  # that step was ended and kept
+    assert same(resumed, fit(network()))
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    def loss_at(step):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it waited")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), loss_at, Schedule(steps=2))
 
 
 def test_the_state_of_another_run_is_refused(tmp_path):
