@@ -1,7 +1,8 @@
 """How far a region reaches: the distance from its centroid at which the loss passes a threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, inf, isfinite, log
 
 import numpy as np
@@ -16,6 +17,8 @@ NEAREST = 0.25
 """The first step from the centroid, in mean distances of the members."""
 STEPS = 10
 """Steps of a ray beside the centroid, evenly apart in log distance."""
+POINTS = STEPS + 2
+"""The most that a ray takes: the centroid, the steps, and one more where it crosses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,46 +87,58 @@ def _ray(
     distances: Sequence[float],
     threshold: float,
 ) -> Ray:
-    """Go outwards, to one point beyond the crossing; the rest is not evaluated."""
+    """Go outwards to one point beyond the crossing, and look once inside the step it is in."""
     group = losses.group
     centre = group.centroid
     way = (group.vertex(target) - centre) / group.distance(group.vertex(target))
     towards = group.spanned.names[target]
-    found: list[float] = []
-    crosses: float | None = None
-    for number, distance in enumerate(distances):
+
+    def loss_at(distance: float) -> float | None:
         where = f"{distance:.4g} from the centroid towards {towards}"
-        loss = losses.beyond(task, centre + distance * way, where)
+        return losses.beyond(task, centre + distance * way, where)
+
+    found: dict[float, float] = {}
+    crosses: float | None = None
+    left = len(distances) + 1
+    for distance in distances:
+        loss = loss_at(distance)
+        left -= 1
         if loss is None:  # past any threshold
             if crosses is None and found:
-                crosses = _between(distances[number - 1], distance, 0.5)
-            losses.advance(len(distances) - number - 1)
+                crosses = _between(max(found), distance, 0.5)
             break
-        found.append(loss)
+        found[distance] = loss
         if crosses is not None:
-            losses.advance(len(distances) - number - 1)
             break
-        if loss >= threshold:
-            crosses = crossing(distances[: number + 1], found, threshold)
-    return Ray(towards, tuple(distances[: len(found)]), tuple(found), crosses)
+        crosses = crossing(found, threshold)
+    if crosses is not None and 0 < crosses < max(found):
+        before = max(distance for distance in found if distance <= crosses)
+        after = min(distance for distance in found if distance >= crosses)
+        middle = _between(before, after, 0.5)
+        loss = loss_at(middle) if middle not in found else None
+        left -= 1 if middle not in found else 0
+        if loss is not None:
+            found[middle] = loss
+            crosses = crossing(found, threshold)
+    losses.advance(left)
+    ordered = sorted(found)
+    return Ray(towards, tuple(ordered), tuple(found[it] for it in ordered), crosses)
 
 
-def crossing(distances: Sequence[float], losses: Sequence[float], threshold: float) -> float | None:
-    """Find where losses first pass a threshold, by interpolation in log distance.
+def crossing(losses: Mapping[float, float], threshold: float) -> float | None:
+    """Find where losses, by distance, first pass a threshold, by interpolation in log distance.
 
     From distance 0, which has no logarithm, it is in plain distance.
 
-    >>> crossing([0.0, 1.0, 4.0], [0.0, 0.0, 2.0], 1.0)
+    >>> crossing({0.0: 0.0, 1.0: 0.0, 4.0: 2.0}, 1.0)
     2.0
     """
-    for number, loss in enumerate(losses):
-        if loss < threshold:
-            continue
-        if number == 0:
-            return distances[0]
-        before = losses[number - 1]
-        share = (threshold - before) / (loss - before)
-        return _between(distances[number - 1], distances[number], share)
+    ordered = sorted(losses.items())
+    if ordered[0][1] >= threshold:
+        return ordered[0][0]
+    for (near, below), (far, loss) in pairwise(ordered):
+        if loss >= threshold:
+            return _between(near, far, (threshold - below) / (loss - below))
     return None
 
 

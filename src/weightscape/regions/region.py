@@ -18,7 +18,13 @@ from weightscape.regions.groups import open_group
 from weightscape.regions.hull_places import place_all
 from weightscape.regions.noise import WORDS, NoiseName
 from weightscape.regions.pairs import ALPHAS, choose_pairs, follow_pairs
-from weightscape.regions.reach import find_radius, mean_thresholds, ray_distances, ray_targets
+from weightscape.regions.reach import (
+    POINTS,
+    find_radius,
+    mean_thresholds,
+    ray_distances,
+    ray_targets,
+)
 from weightscape.regions.records import PairProfile, Radius, RegionResult
 from weightscape.regions.samplers import DEFAULT_SAMPLER, SAMPLERS, sample_hull
 from weightscape.regions.scored_points import ScoredPoints
@@ -94,7 +100,7 @@ def region(
     lines = choose_pairs(group, pairs, seed)
     drawing: dict[str, Any] = {"level": level, "draws": draws, "seed": seed}
     single = group.members + samples + 1 + (len(others) if kind is None else noise_samples)
-    many = single + len(targets) * len(distances) + len(lines) * len(ALPHAS)
+    many = single + len(targets) * POINTS + len(lines) * len(ALPHAS)
     with progress.stage("evaluating", total=many * len(tasks), unit="points") as advance:
         losses = GeneralizedLoss(group, objectives, advance)
         scored = ScoredPoints(losses, **drawing)

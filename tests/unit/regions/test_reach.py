@@ -5,7 +5,14 @@ import pytest
 
 from weightscape.errors import BadInput
 from weightscape.regions.generalized_loss import GeneralizedLoss
-from weightscape.regions.reach import Limit, crossing, find_radius, mean_thresholds, ray_distances
+from weightscape.regions.reach import (
+    POINTS,
+    Limit,
+    crossing,
+    find_radius,
+    mean_thresholds,
+    ray_distances,
+)
 
 
 class Slopes:
@@ -51,18 +58,19 @@ DISTANCES = ray_distances(1.0, 32.0)
 def radius(slopes, threshold=1.0, **options):
     losses = Known(slopes, **options)
     found = find_radius(losses, 0, range(len(slopes)), DISTANCES, Limit(threshold, "as given"))
-    assert losses.advanced == len(slopes) * len(DISTANCES)
+    assert losses.advanced == len(slopes) * POINTS
     return found, losses
 
 
 def test_the_radius_is_where_the_loss_passes_the_threshold():
     found, losses = radius([0.5, 0.5, 0.5, 0.5])
-    assert found.value == pytest.approx(2.0, rel=0.08)
+    assert found.value == pytest.approx(2.0, rel=0.03)
     assert found.interval == (found.value, found.value)
     assert [ray.towards for ray in found.rays] == ["m0", "m1", "m2", "m3"]
     for ray in found.rays:
         beyond = [d for d in ray.distances if d > ray.crosses]
-        assert len(beyond) == 2  # the step that crossed, and one more for the picture
+        assert len(beyond) in (2, 3)  # the step that crossed, one more, and perhaps its middle
+        assert list(ray.distances) == sorted(ray.distances)
         assert len(ray.losses) == len(ray.distances)
     assert losses.asked < 4 * len(DISTANCES)
 
@@ -95,12 +103,13 @@ def test_where_nothing_finite_comes_out_the_region_has_ended():
 
 
 def test_crossings_lie_between_their_points():
-    assert crossing([0.0, 1.0, 4.0], [0.0, 0.0, 2.0], 1.0) == pytest.approx(2.0)
-    assert crossing([0.0, 2.0], [0.0, 4.0], 1.0) == pytest.approx(0.5)
-    assert crossing([0.0, 1.0], [3.0, 0.0], 1.0) == 0.0
-    assert crossing([0.0, 1.0], [0.0, 0.5], 1.0) is None
+    assert crossing({0.0: 0.0, 1.0: 0.0, 4.0: 2.0}, 1.0) == pytest.approx(2.0)
+    assert crossing({0.0: 0.0, 2.0: 4.0}, 1.0) == pytest.approx(0.5)
+    assert crossing({0.0: 3.0, 1.0: 0.0}, 1.0) == 0.0
+    assert crossing({0.0: 0.0, 1.0: 0.5}, 1.0) is None
     # it is the first of two crossings that counts
-    assert crossing([0.0, 1.0, 2.0, 4.0], [0.0, 2.0, 0.0, 2.0], 1.0) == pytest.approx(0.5)
+    twice = {4.0: 2.0, 0.0: 0.0, 1.0: 2.0, 2.0: 0.0}
+    assert crossing(twice, 1.0) == pytest.approx(0.5)
 
 
 def test_thresholds_are_said_in_words():
