@@ -33,6 +33,7 @@ VERBS = (
     "path",
     "plane",
     "region",
+    "start",
 )
 
 INTERRUPTED = 130

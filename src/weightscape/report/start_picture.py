@@ -1,5 +1,6 @@
 """Ranked starting points as a picture: scores with intervals, runs as dots, the base as a line."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from weightscape.report.words import shorten
 from weightscape.starts.records import RankedStart, StartResult
 
 WIDTH = 7.2
-HEAD, LINE_HEIGHT, FOOT, GAP = 0.85, 0.26, 0.5, 0.3  # inches
+HEAD, LINE_HEIGHT, FOOT, GAP = 1.02, 0.26, 0.5, 0.3  # inches
 NAMES, RIGHT, PROBE = 2.15, 0.2, 1.5
 CHOSEN, OTHER, BASE = PALETTE[2], PALETTE[0], INK
 RUNS_BELOW = 0.26  # of a row, so that the bar does not hide them
@@ -34,9 +35,9 @@ def plot_start(result: StartResult, path: str | Path) -> Path:
     figure.text(
         0.025, 1 - 0.28 / total, title, size=11.5, weight="bold", color=INK, parse_math=False
     )
-    figure.text(
-        0.025, 1 - 0.49 / total, shorten(result.why, 108), size=9, color=SOFT_INK, parse_math=False
-    )
+    for line, words in enumerate(textwrap.wrap(result.why, 108)[:2]):
+        at = 1 - (0.49 + 0.18 * line) / total
+        figure.text(0.025, at, words, size=9, color=SOFT_INK, parse_math=False)
     wide = WIDTH - NAMES - RIGHT - PROBE - GAP
     bottom = FOOT / total
     scores = figure.add_axes((NAMES / WIDTH, bottom, wide / WIDTH, body / total))

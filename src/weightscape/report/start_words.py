@@ -3,6 +3,9 @@
 from weightscape.report.words import count, shorten
 from weightscape.starts.records import Interval, RankedStart, StartResult
 
+SHARES = ("accuracy", "macro_f1", "exact_match", "rouge_l")
+"""Metrics from 0 to 1 that people read in points of a hundred."""
+
 
 def points(value: float, *, signed: bool = False) -> str:
     """Write a share in points (hundredths), as people speak of accuracies.
@@ -15,7 +18,7 @@ def points(value: float, *, signed: bool = False) -> str:
 
 def in_points(metric: str) -> bool:
     """Tell whether a metric is a share, best read in points."""
-    return metric not in ("mse", "mae", "rmse", "loss", "perplexity")
+    return metric in SHARES
 
 
 def score_words(value: float | None, interval: Interval | None, metric: str) -> str:
