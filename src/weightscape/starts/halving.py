@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from time import perf_counter
 
+import numpy as np
+from jaxtyping import Float64
+
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
+from weightscape.starts.calibration import calibrated
 from weightscape.starts.candidates import Proposal
 from weightscape.starts.folds import Cell
+from weightscape.starts.outcome import Outcome
 from weightscape.starts.short_runs import ShortRuns
-from weightscape.tasks.evaluation import Evaluation
 
 Place = tuple[int, int]
 """A cell's repeat and fold."""
@@ -58,10 +62,10 @@ class Search:
     rounds: how many were finished. cut_short: whether the budget ended it.
     """
 
-    runs: Mapping[str, Mapping[Place, Evaluation]]
-    dropped: Mapping[str, int]
-    rounds: int
-    cut_short: bool
+    runs: Mapping[str, Mapping[Place, Outcome]]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    rounds: int = 0
+    cut_short: bool = False
 
     def common(self, names: Sequence[str]) -> list[Place]:
         """List the cells that all of these candidates have runs in."""
@@ -69,9 +73,24 @@ class Search:
         return sorted(shared)
 
     def loss(self, name: str, places: Sequence[Place]) -> float:
-        """Give a candidate's mean loss over the held-out rows of cells."""
+        """Give a candidate's mean calibrated loss over the rows held out in cells."""
+        return float(self.row_losses(name, places).mean())
+
+    def row_losses(self, name: str, places: Sequence[Place]) -> Float64[np.ndarray, " rows"]:
+        """Give the calibrated loss of each row held out in cells, mean over its repeats.
+
+        The rows are in the order of their numbers: the same for all candidates.
+        """
         found = [self.runs[name][place] for place in places]
-        return sum(float(it.losses.sum()) for it in found) / sum(len(it.losses) for it in found)
+        rows = np.concatenate([it.rows for it in found])
+        _, which = np.unique(rows, return_inverse=True)
+        losses = np.concatenate([it.losses for it in found])
+        if found[0].logs.shape[1]:
+            logs = np.concatenate([it.logs for it in found])
+            targets = np.concatenate([it.targets for it in found]).astype(np.int64)
+            losses = calibrated(logs, targets, which % 2 == 0)
+        means: Float64[np.ndarray, " rows"] = np.bincount(which, losses) / np.bincount(which)
+        return means
 
 
 def halve(
@@ -85,11 +104,11 @@ def halve(
 ) -> Search:
     """Run all finalists on the cells of the first round, then the better half on the next, ...
 
-    keep: candidates that are never dropped, for others are measured against them. The loss on
-    held-out rows decides, over all cells that those left have in common.
+    keep: candidates that are never dropped, for others are measured against them. The calibrated
+    loss on held-out rows decides, over all cells that those left have in common.
     """
     left = list(finalists)
-    found: dict[str, dict[Place, Evaluation]] = {it.candidate.name: {} for it in left}
+    found: dict[str, dict[Place, Outcome]] = {it.candidate.name: {} for it in left}
     dropped: dict[str, int] = {}
     done, whole = 0, True
     total = _count(len(left), rounds, len(keep))
@@ -100,7 +119,7 @@ def halve(
                 break
             done = number
             if number < len(rounds):
-                left, lost = _better_half(left, Search(found, {}, 0, False), keep)
+                left, lost = _better_half(left, Search(found), keep)
                 dropped |= dict.fromkeys(lost, number)
     return Search(found, dropped, done, not whole)
 
@@ -110,7 +129,7 @@ def _run_round(
     cells: Sequence[Cell],
     runs: ShortRuns,
     budget: Budget,
-    found: Mapping[str, dict[Place, Evaluation]],
+    found: Mapping[str, dict[Place, Outcome]],
     advance: Callable[[float], None],
 ) -> bool:
     """Make a round's runs, cell by cell; tell whether the budget was enough."""

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from weightscape.starts.folds import scored_rows
 from weightscape.starts.halving import Place, Search
+from weightscape.starts.outcome import Outcome, metric_of
 from weightscape.starts.records import Interval, RankedStart, Run
 from weightscape.starts.scoring import ProbeScore
-from weightscape.tasks.evaluation import Evaluation
-from weightscape.tasks.metrics import METRICS, Answers
+from weightscape.tasks.metrics import METRICS
 from weightscape.tasks.task import Task
 
 Array = Float64[np.ndarray, "..."]
@@ -77,14 +76,14 @@ def score(
     sign = 1.0 if is_better_higher(task) else -1.0
     gain = sign * (ours[0] - base_s[0])
     gain_interval = _interval(sign * (ours[1] - base_s[1]), judging.level)
-    lower = _mean_losses(theirs, shared) - _mean_losses(mine, shared)
+    lower = search.row_losses(base, shared) - search.row_losses(name, shared)
     return Score(value, interval, gain, gain_interval, _beyond_noise(lower, judging, rivals))
 
 
-def runs_of(search: Search, name: str, steps: int) -> tuple[Run, ...]:
+def runs_of(search: Search, name: str, task: Task, steps: int) -> tuple[Run, ...]:
     """Tell a candidate's runs."""
     return tuple(
-        Run(place[0], place[1], steps, found.loss, dict(found.metrics))
+        Run(place[0], place[1], steps, found.loss, found.metrics(task))
         for place, found in sorted(search.runs.get(name, {}).items())
     )
 
@@ -111,73 +110,37 @@ def order(
     return sorted(ranked, key=key)
 
 
-def _by_row(mine: Mapping[Place, Evaluation], places: Sequence[Place]) -> dict[int, list[float]]:
-    rows: dict[int, list[float]] = {}
-    for place in places:
-        for row, loss in zip(mine[place].rows.tolist(), mine[place].losses, strict=True):
-            rows.setdefault(row, []).append(float(loss))
-    return rows
+def _numbers(mine: Mapping[Place, Outcome], places: Sequence[Place]) -> list[int]:
+    """List the numbers of all rows that were scored, in order."""
+    return sorted({row for place in places for row in mine[place].rows.tolist()})
 
 
-def _mean_losses(mine: Mapping[Place, Evaluation], places: Sequence[Place]) -> Array:
-    """Give each scored row's loss, mean over the repeats, in the order of row numbers."""
-    rows = _by_row(mine, places)
-    return np.array([np.mean(rows[row]) for row in sorted(rows)])
-
-
-def _draws(mine: Mapping[Place, Evaluation], places: Sequence[Place], judging: Judging) -> Array:
+def _draws(mine: Mapping[Place, Outcome], places: Sequence[Place], judging: Judging) -> Array:
     """Draw how often each scored row counts [draws, rows], by its place among sorted numbers."""
-    count = len(_by_row(mine, places))
+    count = len(_numbers(mine, places))
     generator = np.random.default_rng(judging.seed)
     return generator.multinomial(count, np.full(count, 1 / count), size=judging.draws)
 
 
 def _metric(
-    mine: Mapping[Place, Evaluation], places: Sequence[Place], task: Task, drawn: Array
+    mine: Mapping[Place, Outcome], places: Sequence[Place], task: Task, drawn: Array
 ) -> tuple[float, Array]:
     """Give the first metric over all held-out rows of a repeat, mean over repeats; and its draws.
 
     Rows are put together first, so that a metric that is no mean (F1, a correlation) is of all of
     them and not of folds of a few rows.
     """
-    numbers = sorted(_by_row(mine, places))
-    position = {row: i for i, row in enumerate(numbers)}
-    targets = _targets(task)
-    total, totals = 0.0, np.zeros(len(drawn))
+    numbers = np.array(_numbers(mine, places))
     repeats = sorted({repeat for repeat, _ in places})
+    total, totals = 0.0, np.zeros(len(drawn))
     for repeat in repeats:
         parts = [mine[place] for place in places if place[0] == repeat]
-        rows = np.concatenate([part.rows for part in parts])
-        answers = [answer for part in parts for answer in part.predictions]
-        losses = np.concatenate([part.losses for part in parts])
-        at = np.array([position[row] for row in rows.tolist()])
-        gold = [targets[row] for row in rows.tolist()]
-        total += _scored(task, answers, gold, losses, np.arange(len(rows)))
-        for i, weights in enumerate(drawn):
-            chosen = np.repeat(np.arange(len(rows)), weights[at].astype(np.int64))
-            totals[i] += _scored(task, answers, gold, losses, chosen) if len(chosen) else np.nan
+        at = np.searchsorted(numbers, np.concatenate([part.rows for part in parts]))
+        total += metric_of(metric_name(task), parts, task)
+        for i, times in enumerate(drawn[:, at]):
+            some = times.any()
+            totals[i] += metric_of(metric_name(task), parts, task, times) if some else np.nan
     return total / len(repeats), totals / len(repeats)
-
-
-def _scored(
-    task: Task,
-    answers: Sequence[object],
-    gold: Sequence[object],
-    losses: Array,
-    chosen: np.ndarray,
-) -> float:
-    return METRICS[metric_name(task)](
-        Answers(
-            [answers[i] for i in chosen],
-            [gold[i] for i in chosen],
-            losses[chosen],
-            len(task.labels),
-        )
-    )
-
-
-def _targets(task: Task) -> dict[int, object]:
-    return {row.row: row.target for row in scored_rows(task)}
 
 
 def _interval(values: Array, level: float) -> Interval:

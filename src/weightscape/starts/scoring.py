@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from weightscape.starts.folds import Cell
 from weightscape.starts.pool import Weights, content_of, write_point
@@ -20,6 +22,11 @@ from weightscape.tasks.objective import Scoring, refresh_statistics
 from weightscape.tasks.probe import Regularisation, fit_probe
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Example, Task
+
+Array = Float64[np.ndarray, "..."]
+
+STRENGTHS = (1e3, 1e2, 1e1, 1.0)
+"""L2 penalties that are tried on standardised features; few rows need strong ones."""
 
 _FORMAT = 1
 """Of what a probe's file means; raise it when scores come out differently."""
@@ -51,7 +58,6 @@ class ProbeScores:
         scoring: Scoring = Scoring(),
         *,
         pooling: str = "auto",
-        regularisation: Regularisation = "cv",
         folder: Path | None = None,
     ) -> None:
         self.computed = 0
@@ -60,10 +66,9 @@ class ProbeScores:
         self._parts = [_places(self._rows.rows("train"), cell) for cell in cells]
         self._scoring = scoring
         self._pooling = pooling
-        self._regularisation = regularisation
         self._folder = folder
         self._known: dict[str, ProbeScore] = {}
-        told = [task_fingerprint(self._rows), self._parts, pooling, regularisation, _FORMAT]
+        told = [task_fingerprint(self._rows), self._parts, pooling, _FORMAT]
         self._identity = xxhash.xxh3_128_hexdigest(str(told).encode())
 
     def at(self, weights: Weights) -> ProbeScore:
@@ -110,21 +115,53 @@ class ProbeScores:
         if not np.isfinite(read).all():
             return np.full(len(read), np.inf)
         targets = np.array([row.target for row in self._rows.splits["train"]])
-        total, times = np.zeros(len(read)), np.zeros(len(read))
+        return self._held_out(read, targets)
+
+    def _held_out(self, read: Array, targets: NDArray[Any]) -> Array:
+        """Give each row's loss under heads that were not fitted on it, mean over the repeats.
+
+        The strength of a cell's head is that of the least loss on rows that the cell does not
+        score: one strength for all backbones would favour those with large features.
+        """
+        count, labels = len(read), len(self._rows.labels)
+        if len(self._parts) == 1:
+            ((kept, left),) = self._parts
+            losses = np.full(count, np.nan)
+            losses[left] = _fit(read, targets, kept, left, labels, "cv")
+            return losses
+        tried = np.zeros((len(STRENGTHS), count))
+        times = np.zeros(count)
+        each: list[Array] = []
         for kept, left in self._parts:
-            fitted = fit_probe(
-                read[kept],
-                targets[kept],
-                read[left],
-                targets[left],
-                label_count=len(self._rows.labels),
-                regularisation=self._regularisation,
-            )
-            total[left] += fitted.test.losses
+            found = [_fit(read, targets, kept, left, labels, it) for it in STRENGTHS]
+            each.append(np.array(found))
+            tried[:, left] += each[-1]
             times[left] += 1
-        unscored = np.full(len(read), np.nan)
-        losses: Float64[np.ndarray, " n"] = np.divide(total, times, out=unscored, where=times > 0)
-        return losses
+        total = np.zeros(count)
+        for (_, left), found_here in zip(self._parts, each, strict=True):
+            others = tried.sum(axis=1) - tried[:, left].sum(axis=1)
+            total[left] += found_here[np.argmin(others)]
+        return np.divide(total, times, out=np.full(count, np.nan), where=times > 0)  # type: ignore[no-any-return]
+
+
+def _fit(
+    read: Array,
+    targets: NDArray[Any],
+    kept: list[int],
+    left: list[int],
+    labels: int,
+    strength: Regularisation,
+) -> Array:
+    """Fit a head on some rows; give the losses of others."""
+    fitted = fit_probe(
+        read[kept],
+        targets[kept],
+        read[left],
+        targets[left],
+        label_count=labels,
+        regularisation=strength,
+    )
+    return fitted.test.losses
 
 
 def _score(losses: Float64[np.ndarray, " n"]) -> ProbeScore:

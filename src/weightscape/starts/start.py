@@ -13,6 +13,7 @@ from weightscape.progress import Progress, silent
 from weightscape.starts.candidates import Proposal, propose
 from weightscape.starts.folds import check_labels, cut, whole
 from weightscape.starts.halving import Budget, Search, halve
+from weightscape.starts.heads import HeadStart, head_features
 from weightscape.starts.pool import Pool, open_pool
 from weightscape.starts.ranking import (
     Judging,
@@ -24,7 +25,7 @@ from weightscape.starts.ranking import (
 )
 from weightscape.starts.records import RankedStart, StartResult
 from weightscape.starts.scoring import ProbeScores
-from weightscape.starts.short_runs import HeadStart, ShortRuns
+from weightscape.starts.short_runs import ShortRuns
 from weightscape.starts.words import explain
 from weightscape.starts.writing import check_free, write_start
 from weightscape.tasks.fine_tuning import FineTuning
@@ -32,8 +33,8 @@ from weightscape.tasks.label_order import Source
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.task import Task
 
-BITFIT = FineTuning(method="bitfit", lr=1e-3, steps=60)
-"""Short runs by default."""
+BITFIT = FineTuning(method="bitfit", lr=1e-3, steps=20)
+"""Short runs by default: a head that begins as a probe needs few steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,10 @@ class Searching:
     """How a start is sought.
 
     finalists: candidates that get short runs, by their probes; the base and the plain centroid
-    come on top. folds: into how many parts the user's rows are cut. rounds: each with rows cut and
+    come on top. folds: into how many parts the rows are cut. rounds: each with rows cut and
     heads drawn anew. probe_folds, probe_repeats: of the linear probes, which are cheaper.
-    head: where the head of a run begins. pooling: the features that probes read.
+    head: where the head of a run begins. pooling: the features that probes read; None for those
+    that the head of a run reads.
     held_out_seeds: runs on all training rows, scored on the test split, of the base, the centroid
     and the recommended one, after the choice; 0 for none.
     """
@@ -54,7 +56,7 @@ class Searching:
     probe_folds: int = 5
     probe_repeats: int = 2
     head: HeadStart = "probe"
-    pooling: str = "auto"
+    pooling: str | None = None
     held_out_seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -134,7 +136,7 @@ def start(
         for it in finalists
     }
     ranked = order(
-        [_ranked(it, probes, search, scores, held_out, runs.how) for it in proposals],
+        [_ranked(it, probes, search, scores, held_out, task, runs.how) for it in proposals],
         search,
         {it.candidate.name: probes.at(it.weights) for it in proposals},
     )
@@ -185,7 +187,7 @@ def _probed(
         task,
         cells,
         scoring,
-        pooling=searching.pooling,
+        pooling=searching.pooling or head_features(pool.spanned.model),
         folder=None if where is None else where / "probes",
     )
     return probes, replace(pool, probe_loss=probes.loss)
@@ -247,7 +249,7 @@ def _held_out(
                     break
                 answered = runs.at(it.weights, cell)
                 budget.spent += 1
-                found[it.candidate.name].append({**answered.metrics, "loss": answered.loss})
+                found[it.candidate.name].append({**answered.metrics(task), "loss": answered.loss})
                 on(1)
     return {
         name: {key: float(np.mean([one[key] for one in many])) for key in many[0]}
@@ -262,6 +264,7 @@ def _ranked(
     search: Search,
     scores: Mapping[str, Score | None],
     held_out: Mapping[str, Mapping[str, float]],
+    task: Task,
     how: FineTuning,
 ) -> RankedStart:
     name = proposal.candidate.name
@@ -270,7 +273,7 @@ def _ranked(
         candidate=proposal.candidate,
         probe_loss=probe.loss,
         probe_interval=probe.interval,
-        runs=runs_of(search, name, how.steps),
+        runs=runs_of(search, name, task, how.steps),
         score=None if found is None else found.value,
         score_interval=None if found is None else found.interval,
         gain=None if found is None else found.gain,

@@ -1,7 +1,7 @@
 """A point of a pool as an ordinary model folder that says where it came from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import weightscape
 from weightscape.errors import BadInput
 from weightscape.geometry.span import Span
 from weightscape.starts.candidates import Proposal
+from weightscape.starts.heads import HeadStart, set_head
 from weightscape.starts.pool import Pool, point_of, write_point
-from weightscape.starts.short_runs import HeadStart, set_head
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import config_dict, tokenizer_files
@@ -39,7 +39,7 @@ def write_start(
     live = spanned.model
     write_point(spanned, proposal.weights)
     set_head(live, task, head, 0)
-    made_by_hand = _with_head(spanned.span, live)
+    with_head = _with_head(spanned.span, live)
     provenance = {
         "kind": proposal.candidate.kind,
         "parents": dict(proposal.candidate.weights),
@@ -51,7 +51,7 @@ def write_start(
         **told,
     }
     files = {PROVENANCE: (json.dumps(provenance, indent=2) + "\n").encode(), **_companions(live)}
-    return made_by_hand.export(
+    return with_head.export(
         point_of(proposal.weights), out, config=_config(live, task), extra_files=files
     )
 
@@ -80,9 +80,3 @@ def _config(live: LiveModel, task: Task) -> dict[str, Any] | None:
 
 def _companions(live: LiveModel) -> dict[str, bytes]:
     return tokenizer_files(live.folder) if live.folder is not None and live.folder.is_dir() else {}
-
-
-def shares_in_words(weights: Mapping[str, float], names: Sequence[str]) -> str:
-    """Say a point in a few words, for notes."""
-    moved = [name for name in names if abs(weights.get(name, 0.0)) > 1e-12]
-    return ", ".join(f"{weights[name]:.0%} {name}" for name in moved)
