@@ -12,6 +12,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file()
 
 
+def peft_type(folder: Path) -> str:
+    """Tell what kind of adapter a folder says that it holds, as peft writes it ("LORA")."""
+    return str(read_json(folder / ADAPTER_CONFIG).get("peft_type", "")).upper()
+
+
 def find_base(folder: Path) -> str | Path:
     """Find what an adapter was put on: a folder, or the hub id that the adapter names.
 

@@ -16,6 +16,8 @@ from weightscape.io import open_checkpoint
 from weightscape.io.layout import ADAPTER_CONFIG
 from weightscape.progress import Progress, silent
 from weightscape.tasks.adapters import load_adapter
+from weightscape.tasks.arguments import differing
+from weightscape.tasks.bases import is_adapter
 from weightscape.tasks.batches import collate
 from weightscape.tasks.dynamics import DynamicsRecorder, write_dynamics
 from weightscape.tasks.early_stopping import EarlyStopping
@@ -75,8 +77,9 @@ def fine_tune(
     """Fine-tune a model on a task's training rows and write it as the folder `out`.
 
     start: a model folder, or a model that is up already, any module of which a copy is trained.
-    The folder appears whole or not at all. A training that was killed goes on where its state was
-    last written and ends with the same bits; a folder that is there already is only scored.
+    A LoRA's folder is merged into its base first. The folder appears whole or not at all. A
+    training that was killed goes on where its state was last written and ends with the same bits;
+    a result that is there already is only read, or scored where it declares nothing.
     `declare` writes `provenance.json` (parent, task, arguments, scores) beside the weights;
     `parent` is the name used there and in adapters, the start's own name by default (its path, for
     an adapter that does not lie beside it). Scores are
@@ -84,7 +87,7 @@ def fine_tune(
     device: CUDA by default where there is some.
 
     Raises BadInput when `freeze` leaves nothing or matches nothing, when the loss is not finite,
-    or when `out` or its unfinished state belongs to other arguments.
+    or when `out` is there and no result of these arguments, or its unfinished state is of others.
     """
     out = Path(out)
     work = out.parent / f".{out.name}.training"
@@ -98,7 +101,9 @@ def fine_tune(
         "arguments": asdict(how),
     }
     _scored_split(task)
+    check_out(out, declare=declare)
     if not out.is_dir():
+        _check_start(start, how)
         place = _device(start, device)
         model = attach(load_start(start, task, init_seed=how.init_seed), how, task)
         model.module.to(place)
@@ -123,6 +128,24 @@ def fine_tune(
     return _finished(out, claim) or FineTuned(
         out, _score(_reopened(out, start, task, device), task, score_rows, progress)
     )
+
+
+def check_out(out: Path, *, declare: bool = True) -> None:
+    """Refuse an output that is there and cannot be what `fine_tune` made; raises BadInput."""
+    if out.exists() and (not out.is_dir() or (declare and not (out / PROVENANCE).is_file())):
+        raise BadInput(
+            f"{out} exists and is not a result of this command (it has no {PROVENANCE}); choose "
+            "another output folder"
+        )
+
+
+def _check_start(start: str | Path | LiveModel, how: FineTuning) -> None:
+    if not isinstance(start, LiveModel) and how.writes_adapter and is_adapter(Path(start)):
+        raise BadInput(
+            f"{start} is an adapter, and the method {how.method!r} would put another one on it; "
+            "write a whole model of it first (method 'full', 'bitfit' or 'head'), or start from "
+            "its base"
+        )
 
 
 def _train(
@@ -223,8 +246,11 @@ def _finished(out: Path, claim: Mapping[str, Any]) -> FineTuned | None:
     # a version that told less, and knew fewer arguments, did what their defaults do now
     told.setdefault("task_fingerprint", claim["task_fingerprint"])
     told["arguments"] = asdict(FineTuning()) | told.get("arguments", {})
-    if any(_as_json(told.get(key)) != value for key, value in _as_json(claim).items()):
-        raise BadInput(f"{out} was made with other arguments; choose another output folder")
+    apart = differing({key: told.get(key) for key in claim}, claim)
+    if apart:
+        raise BadInput(
+            f"{out} was made with other arguments ({apart}); choose another output folder"
+        )
     scores = dict(told["scores"])
     loss, rows = scores.pop("loss"), scores.pop("rows")
     found = Scores(loss, scores, rows)
@@ -258,7 +284,3 @@ def _device(start: str | Path | LiveModel, wanted: str | torch.device | None) ->
 
 def _identity(claim: Mapping[str, Any], start: str | Path | LiveModel) -> str:
     return json.dumps({**claim, "start": mark_of(start)}, sort_keys=True)
-
-
-def _as_json(claim: Any) -> Any:
-    return json.loads(json.dumps(claim))

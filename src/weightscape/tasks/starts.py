@@ -9,7 +9,7 @@ import torch
 
 from weightscape.errors import BadInput
 from weightscape.io import fingerprint, open_checkpoint
-from weightscape.io.layout import ADAPTER_CONFIG
+from weightscape.tasks.bases import find_base, is_adapter, peft_type
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Task
@@ -18,15 +18,26 @@ from weightscape.tasks.task import Task
 def load_start(start: str | Path | LiveModel, task: Task, *, init_seed: int = 0) -> LiveModel:
     """Bring a start up for a task, with a head drawn by `init_seed` where it has none for it.
 
-    Of a live model a copy is given, with the head that it has.
-
-    Raises BadInput for an adapter: what is trained on it would belong to neither.
+    Of a live model a copy is given, with the head that it has. A LoRA is merged into its base;
+    for the other adapters, which no whole model can stand for, BadInput is raised.
     """
     if isinstance(start, LiveModel):
         return replace(start, module=copy.deepcopy(start.module))
-    if (Path(start) / ADAPTER_CONFIG).is_file():
-        raise BadInput(f"{start} is an adapter, not a whole model; merge it into its base first")
-    return load_model(start, task, init_seed=init_seed, device="cpu", dtype=torch.float32)
+    adapter = is_adapter(Path(start))
+    if adapter and peft_type(Path(start)) != "LORA":
+        raise BadInput(
+            f"{start} is an adapter of the kind {peft_type(Path(start))}, which cannot be merged "
+            "into its base (only LoRA can); start from its base, or from a whole model"
+        )
+    model = load_model(
+        start, task, init_seed=init_seed, merge_adapter=adapter, device="cpu", dtype=torch.float32
+    )
+    if not adapter:
+        return model
+    model.module.requires_grad_(True)  # which the base under an adapter had not
+    # what prepares its inputs lies with the base
+    base = Path(find_base(Path(start)))
+    return replace(model, folder=base if base.is_dir() else None)
 
 
 def name_of(start: str | Path | LiveModel, *, beside: Path | None = None) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
+from weightscape.tasks.arguments import differing
 from weightscape.tasks.interrupts import interrupts_held
 from weightscape.tasks.optimisers import make_optimiser, rate_at
 
@@ -174,9 +175,10 @@ def _restore(resume: Resume, model: nn.Module, trained: list[nn.Parameter], *par
         return 0
     state = torch.load(resume.file, weights_only=True, map_location="cpu")
     if state["identity"] != resume.identity:
+        apart = differing(state["identity"], resume.identity)
         raise BadInput(
-            f"{resume.file} is the state of a training with other arguments; "
-            "remove it, or choose another output folder"
+            f"{resume.file} is the state of a training with other arguments"
+            f"{f' ({apart})' if apart else ''}; remove it, or choose another output folder"
         )
     with torch.no_grad():
         for parameter, kept in zip(trained, state["weights"], strict=True):

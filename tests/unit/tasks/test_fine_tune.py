@@ -1,4 +1,5 @@
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -88,7 +89,7 @@ def test_a_finished_model_is_not_trained_again(tiny_base, sentiment, tmp_path):
     first = fine_tune(tiny_base, sentiment, out, SHORT)
     again = fine_tune(tiny_base, sentiment, out, SHORT, progress=KilledAfter(0))
     assert again == first
-    with pytest.raises(BadInput, match="made with other arguments"):
+    with pytest.raises(BadInput, match=r"with other arguments \(data_seed 0 against 9\)"):
         fine_tune(tiny_base, sentiment, out, replace(SHORT, data_seed=9))
 
 
@@ -139,10 +140,39 @@ def test_an_adapter_and_the_same_one_merged(tiny_base, sentiment, tmp_path):
             assert torch.equal(whole[f"bert.{name}"], tensor)
     assert merged.scores.loss == pytest.approx(adapter.scores.loss, abs=1e-5)
     (adapter.folder / "provenance.json").unlink()
-    again = fine_tune(tiny_base, sentiment, adapter.folder, how)
+    again = fine_tune(tiny_base, sentiment, adapter.folder, how, declare=False)
     assert again.scores.loss == pytest.approx(adapter.scores.loss, abs=1e-6)
-    with pytest.raises(BadInput, match="is an adapter"):
-        fine_tune(adapter.folder, sentiment, tmp_path / "child", SHORT)
+
+
+def test_a_lora_is_merged_to_go_on_from_it(tiny_base, sentiment, tmp_path):
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    how = replace(SHORT, method="lora", rank=2, lr=1e-2, steps=20)
+    adapter = fine_tune(base, sentiment, tmp_path / "adapter", how).folder
+    still = FineTuning(steps=1, lr=1e-12, weight_decay=0, batch=8)
+    child = fine_tune(adapter, sentiment, tmp_path / "child", still)
+    # one step of no length: the child is what the adapter makes of its base, head and all
+    loss = evaluate(load_model(adapter, sentiment), sentiment).loss
+    assert child.scores.loss == pytest.approx(loss, abs=1e-5)
+    assert load_model(child.folder, sentiment).tokenizer is not None
+    with pytest.raises(BadInput, match="would put another one on it"):
+        fine_tune(adapter, sentiment, tmp_path / "other", how)
+
+
+@pytest.mark.parametrize("method", ["adapter", "prefix"])
+def test_what_cannot_be_merged_is_no_start(tiny_base, sentiment, tmp_path, method):
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    how = replace(SHORT, method=method, prefix_tokens=2, steps=1)
+    adapter = fine_tune(base, sentiment, tmp_path / "adapter", how).folder
+    with pytest.raises(BadInput, match="cannot be merged into its base"):
+        fine_tune(adapter, sentiment, tmp_path / "child", SHORT)
+
+
+def test_what_is_there_and_not_of_this_command_is_left_alone(tiny_base, sentiment, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("out", "file"):
+        with pytest.raises(BadInput, match=f"{name} exists and is not a result of this command"):
+            fine_tune(tiny_base, sentiment, tmp_path / name, SHORT)
 
 
 def test_a_folder_that_is_no_model_is_named(sentiment, tmp_path):
