@@ -148,11 +148,13 @@ def test_a_region_is_found_by_its_label_and_is_apart_from_other_regions(zoo: Pat
 
 def test_without_an_atlas_directions_are_outside(zoo: Path, tmp_path: Path) -> None:
     models = [zoo / "models" / f"mood-{i}" for i in range(3)]
-    answer = ask(
-        RegionResultAnswer,
+    asked = (
         *("region", *models, "--task", zoo / "mood.csv", *QUICK, "--out", tmp_path / "out"),
         *("--place", zoo / "models" / "thing-0", "--rows", 8, "--train-rows", 16),
     )
+    told = run(*asked).err
+    assert 0 < told.index("thing-0 lies") < told.index("evaluating")
+    answer = ask(RegionResultAnswer, *asked)
     assert answer.outside == "directions from the centroid"
     assert (answer.rows, answer.train_rows, answer.places[0].name) == (8, 16, "thing-0")
     assert json.loads((tmp_path / "out" / "region.json").read_text())["label"] is None

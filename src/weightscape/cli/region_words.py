@@ -33,7 +33,8 @@ def print_region(answer: RegionResultAnswer, page: Path | None) -> None:
         out.print()
         out.print(_places(answer.places))
     out.print()
-    for line in more:
+    listed = tuple(f"{it.name} lies " for it in answer.places)  # these stand in their table
+    for line in (it for it in more if not it.startswith(listed)):
         out.print(console.printable(line), markup=False, soft_wrap=True)
     print_files(answer.folder, page, "regions-card")
 

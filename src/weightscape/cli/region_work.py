@@ -120,11 +120,11 @@ def _known_places(
     return () if not placed else None
 
 
-def tell_places(sought: Sought, progress: "Progress") -> None:
-    """Say where models lie, as far as the atlas knows, before anything is evaluated."""
+def tell_places(places: "Sequence[HullPlace]", progress: "Progress") -> None:
+    """Say where models lie, which is known before anything is evaluated."""
     from weightscape.report.region_words import place_words
 
-    for place in sought.places or ():
+    for place in places:
         progress.note(place_words(place))
 
 
@@ -155,7 +155,12 @@ def ask(
 
 
 def measure(
-    sought: Sought, tasks: "Sequence[Task]", scored: Mapping[str, Any], **how: Any
+    sought: Sought,
+    tasks: "Sequence[Task]",
+    scored: Mapping[str, Any],
+    *,
+    progress: "Progress",
+    **how: Any,
 ) -> "RegionResult":
     """Measure the region, and name its models as they were asked for."""
     import torch
@@ -171,6 +176,8 @@ def measure(
         else [it.source for it in sought.outside],
         base=None if sought.base is None else sought.base.source,
         place=[it.source for it in sought.placed] if sought.places is None else (),
+        on_places=lambda places: tell_places(places, progress),
+        progress=progress,
         label=sought.group.label,
         scoring=Scoring(
             scored["limit"],

@@ -4,7 +4,7 @@ Gueta et al. 2023, "Knowledge is a Region in Weight Space for Fine-tuned Languag
 (arXiv:2302.04863).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite, isnan
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +25,7 @@ from weightscape.regions.reach import (
     ray_distances,
     ray_targets,
 )
-from weightscape.regions.records import PairProfile, Radius, RegionResult
+from weightscape.regions.records import HullPlace, PairProfile, Radius, RegionResult
 from weightscape.regions.samplers import DEFAULT_SAMPLER, SAMPLERS, sample_hull
 from weightscape.regions.scored_points import ScoredPoints
 from weightscape.tasks.batches import sample_rows
@@ -50,6 +50,7 @@ def region(
     pairs: int = 2,
     threshold: float | None = None,
     place: Sequence[Source] = (),
+    on_places: Callable[[Sequence[HullPlace]], object] | None = None,
     space: Space = "product",
     scoring: Scoring = Scoring(),
     label: str | None = None,
@@ -71,7 +72,8 @@ def region(
     the mean loss of Ex). A ray ends one point beyond.
     pairs: lines through so many pairs of members, and of members with models outside; each is 23
     points, most of them far beyond the models.
-    place: models that are only placed as seen from the hull, by their weights.
+    place: models that are only placed as seen from the hull, by their weights. on_places: is
+    called with where they lie, before anything is evaluated.
     space: as in `open_span`, for adapters. loading: the options of `load_model`.
     folder: where evaluations are kept, so that nothing is computed twice.
 
@@ -92,6 +94,8 @@ def region(
     )  # fmt: skip
     names, members = group.spanned.names, range(group.members)
     places = place_all(group.gram, names, members, group.placed)
+    if on_places is not None and places:
+        on_places(places)
     keep = None if folder is None else Path(folder) / "points"
     objectives = [Objective(group.spanned, task, scoring, folder=keep) for task in tasks]
     hull = sample_hull(sampler, samples, group.members, seed)
