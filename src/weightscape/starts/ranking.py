@@ -76,8 +76,9 @@ def score(
     sign = 1.0 if is_better_higher(task) else -1.0
     gain = sign * (ours[0] - base_s[0])
     gain_interval = _interval(sign * (ours[1] - base_s[1]), judging.level)
+    folds = max(sum(place[0] == repeat for place in shared) for repeat, _ in shared)
     lower = search.row_losses(base, shared) - search.row_losses(name, shared)
-    return Score(value, interval, gain, gain_interval, _beyond_noise(lower, judging, rivals))
+    return Score(value, interval, gain, gain_interval, _beyond_noise(lower, judging, rivals, folds))
 
 
 def runs_of(search: Search, name: str, task: Task, steps: int) -> tuple[Run, ...]:
@@ -152,12 +153,17 @@ def _interval(values: Array, level: float) -> Interval:
     return float(low), float(high)
 
 
-def _beyond_noise(lower: Array, judging: Judging, rivals: int) -> bool:
-    """Tell whether the mean of paired differences is above zero, for the best of some rivals."""
+def _beyond_noise(lower: Array, judging: Judging, rivals: int, folds: int) -> bool:
+    """Tell whether the mean of paired differences is above zero, for the best of some rivals.
+
+    Folds are fitted on one another's rows, so that their scores go together; the variance is
+    corrected for that (Nadeau and Bengio 2003, doi:10.1023/A:1024068626366).
+    """
     from scipy.stats import t
 
     if len(lower) < 3 or not np.isfinite(lower).all():
         return False
-    error = float(lower.std(ddof=1)) / np.sqrt(len(lower))
+    together = 1.0 + folds / (folds - 1) if folds > 1 else 1.0
+    error = float(lower.std(ddof=1)) * np.sqrt(together / len(lower))
     tail = (1 - judging.level) / 2 / max(rivals, 1)
     return bool(lower.mean() > t.ppf(1 - tail, len(lower) - 1) * error)
