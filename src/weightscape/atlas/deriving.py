@@ -14,7 +14,7 @@ from weightscape.catalog import models as model_rows
 from weightscape.catalog.records import Forest, Model, ModelFacts, Status, Tree, Undecided
 from weightscape.catalog.store import Store
 from weightscape.geometry.look import DeltaLook, look_at
-from weightscape.geometry.products import TreeGram, subset
+from weightscape.geometry.products import TreeGram, subset, with_equals_equal
 from weightscape.lineage.forest import recover_forest
 from weightscape.progress import Progress, silent
 from weightscape.regions.chart import chart_regions
@@ -87,7 +87,8 @@ def load_products(connection: Connection, tree_id: int) -> TreeProducts:
         if model.kind == "adapter" and here:
             here = model.facts.declared
         facts[model.name] = replace(model.facts, declared=here, wants=elsewhere)
-    return TreeProducts(tree, subset(products, names, kept), facts, tuple(sorted(apart)))
+    chosen = with_equals_equal(subset(products, names, kept))
+    return TreeProducts(tree, chosen, facts, tuple(sorted(apart)))
 
 
 def _inside(connection: Connection, tree_id: int) -> list[Model]:

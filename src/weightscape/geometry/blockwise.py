@@ -30,11 +30,16 @@ def products_of_all(deltas: Deltas) -> Float64[np.ndarray, "N N"]:
         else:
             single = np.matmul(deltas, deltas.T)  # seen to be symmetric: half the work
         products: Float64[np.ndarray, "N N"] = single.astype(np.float64)
-        if not _tells_apart(products, deltas):
+        equal = _equal_pairs(products, deltas)
+        if equal is None:
             wide = deltas.astype(np.float64)
             return np.asarray(wide @ wide.T)
         # models that come later may lie near to one of these: its norm must be worth that
         np.fill_diagonal(products, _squares(deltas))
+        for i, j in equal:
+            # rounded otherwise on and off the diagonal, equal models would lie apart
+            products[j] = products[i]
+            products[:, j] = products[:, i]
     return products
 
 
@@ -48,18 +53,21 @@ def products_of(deltas: Deltas, fresh: Sequence[int]) -> Float64[np.ndarray, "K 
         return np.asarray(wide[list(fresh)] @ wide.T)
 
 
-def _tells_apart(products: Float64[np.ndarray, "N N"], deltas: Deltas) -> bool:
-    """Tell whether no two models are so near that float32 loses their distance.
+def _equal_pairs(
+    products: Float64[np.ndarray, "N N"], deltas: Deltas
+) -> list[tuple[int, int]] | None:
+    """List the pairs of equal models; None if others are so near that float32 loses a distance.
 
-    Equal deltas do not count: their distance is 0 whatever the precision.
+    Equal deltas need no more digits: their distance is 0 whatever the precision.
     """
     lengths = products.diagonal()
     squared = lengths[:, None] + lengths[None, :] - 2.0 * products
     larger = np.maximum(lengths[:, None], lengths[None, :])
     near = np.argwhere(np.triu(squared < RESOLVED * larger, 1))
     if len(near) > 2 * len(deltas):
-        return False
-    return all(np.array_equal(deltas[i], deltas[j]) for i, j in near)
+        return None
+    pairs = [(int(i), int(j)) for i, j in near]
+    return pairs if all(np.array_equal(deltas[i], deltas[j]) for i, j in pairs) else None
 
 
 def _squares(deltas: Deltas) -> Float64[np.ndarray, " N"]:

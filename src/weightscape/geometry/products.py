@@ -1,10 +1,15 @@
 """What one pass over a tree's checkpoints leaves: inner products of deltas, and moments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
+
+from weightscape.geometry.simplex import squared_distances
+
+# What kept products tell of a squared distance, as a share of the larger squared delta.
+RESOLUTION = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +71,45 @@ def subset(tree: TreeGram, models: Sequence[str], tensors: Sequence[str] | None 
         ),
         reference=tree.reference,
     )
+
+
+def with_equals_equal(tree: TreeGram) -> TreeGram:
+    """Give models that hold the same bytes in a tensor the same products there.
+
+    Products are rounded, those of models added at different times differently, and the distance
+    of two copies would be what is left of that: a small number that depends on who asks.
+    """
+    gram = tree.gram.copy()
+    for t, hashes in enumerate(tree.moments.hashes):
+        alike: dict[str, list[int]] = {}
+        for i, content in enumerate(hashes):
+            alike.setdefault(content, []).append(i)
+        known = np.isfinite(tree.gram[t])
+        first = np.arange(len(hashes))
+        for content, members in alike.items():
+            if content:
+                # one whose files went was not compared with those that came later
+                first[members] = members[int(known[members].sum(axis=1).argmax())]
+        same = tree.gram[t][np.ix_(first, first)]
+        gram[t] = np.where(known & np.isfinite(same), same, tree.gram[t])
+    return replace(tree, gram=gram)
+
+
+def distances(
+    tree: TreeGram,
+) -> tuple[Float64[np.ndarray, "N N"], Float64[np.ndarray, "N N"]]:
+    """Give the models' Euclidean distances, and below which of each two are not told from equal.
+
+    Over the tensors that both have. Where two hold the same bytes both are exactly 0.
+    """
+    n = len(tree.models)
+    squared, blur = np.zeros((n, n)), np.zeros((n, n))
+    for gram, hashes in zip(tree.gram, tree.moments.hashes, strict=True):
+        known = np.isfinite(gram)
+        norms = np.nan_to_num(gram.diagonal())
+        content = np.array(hashes)
+        differ = known & ((content[:, None] != content[None, :]) | (content == ""))
+        apart = squared_distances(np.where(known, gram, 0.0))
+        squared += np.where(differ, apart, 0.0)
+        blur += np.where(differ, RESOLUTION * np.maximum(norms[:, None], norms[None, :]), 0.0)
+    return np.sqrt(squared), np.sqrt(blur)

@@ -5,7 +5,7 @@ from jaxtyping import Bool
 
 from weightscape.catalog.records import Region, RegionMap
 from weightscape.errors import BadInput
-from weightscape.geometry.products import TreeGram
+from weightscape.geometry.products import TreeGram, distances
 from weightscape.regions.clusters import DEFAULT_CLUSTERING, OUTLIER, Labels, find_clusters
 from weightscape.regions.layout import DEFAULT_LAYOUT, layouts
 from weightscape.regions.poolings import DEFAULT_POOLING, Cosines, cosine_noise, pooled_cosines
@@ -75,10 +75,7 @@ def _mere_rounding(tree: TreeGram, base: str | None, cosine: Cosines) -> Bool[np
     if base is None:
         return np.zeros(n, dtype=bool)
     place = tree.models.index(base)
-    squared = np.zeros(n)
-    for gram in tree.gram:
-        norms = gram.diagonal()
-        squared += np.nan_to_num(norms + norms[place] - 2.0 * gram[place])
+    squared = distances(tree)[0][place] ** 2
     moved = np.isfinite(cosine.diagonal())
     typical = float(np.median(squared[moved])) if moved.any() else 0.0
     near: Bool[np.ndarray, " N"] = moved & (squared < HARDLY_MOVED**2 * typical)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weightscape.errors import UnknownName
-from weightscape.geometry.products import TreeGram
+from weightscape.geometry.products import TreeGram, distances
 from weightscape.regions.poolings import DEFAULT_POOLING, pooled_cosines
 
 
@@ -15,13 +15,15 @@ class Neighbour:
 
     distance: Euclidean, over the tensors both have. relative: the same over the norm of the
     model it is seen from. cosine: pooled, of the deltas against the base; NaN where one of the
-    two has no delta.
+    two has no delta. resolution: a distance below this is not told from 0; 0 for exact copies,
+    whose distance is 0.
     """
 
     model: str
     distance: float
     relative: float
     cosine: float
+    resolution: float
 
 
 def neighbours(
@@ -36,11 +38,8 @@ def neighbours(
         raise UnknownName("model", model, tree.models)
     place = tree.models.index(model)
     cosine = pooled_cosines(tree, base, pooling)
-    squared = np.zeros(len(tree.models))
-    for gram in tree.gram:
-        norms = gram.diagonal()
-        squared += np.maximum(np.nan_to_num(norms + norms[place] - 2.0 * gram[place]), 0.0)
-    distance = np.sqrt(squared)
+    apart, blur = distances(tree)
+    distance, resolution = apart[place], blur[place]
     norm = float(np.sqrt(np.nansum(tree.moments.norm[:, place] ** 2)))
     found = [
         Neighbour(
@@ -48,6 +47,7 @@ def neighbours(
             float(distance[i]),
             float(distance[i] / norm) if norm > 0 else np.nan,
             float(cosine[place, i]),
+            float(resolution[i]),
         )
         for i, name in enumerate(tree.models)
         if i != place

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from weightscape.errors import UnknownName
-from weightscape.geometry.products import TreeGram
+from weightscape.geometry.products import RESOLUTION, TreeGram
 from weightscape.geometry.simplex import centre_on
 from weightscape.registry import Registry
 
@@ -35,10 +35,20 @@ class Deltas:
             raise UnknownName("model", self.base, self.tree.models)
 
     def gram(self, t: int) -> Float64[np.ndarray, "N N"]:
-        """Give one tensor's inner products of the deltas; NaN where a model lacks the tensor."""
+        """Give one tensor's inner products of the deltas; NaN where a model lacks the tensor.
+
+        A delta from the base that is no more than the products' rounding is none: 0, for it would
+        have a direction of its own and share it with others of the kind.
+        """
         gram: Float64[np.ndarray, "N N"] = self.tree.gram[t]
         if self.base is not None:
-            return centre_on(gram, self.tree.models.index(self.base))
+            place = self.tree.models.index(self.base)
+            norms = gram.diagonal()
+            centred = centre_on(gram, place)
+            noise = centred.diagonal() <= RESOLUTION * np.maximum(norms, norms[place])
+            centred[noise] = np.where(np.isfinite(centred[noise]), 0.0, np.nan)
+            centred[:, noise] = np.where(np.isfinite(centred[:, noise]), 0.0, np.nan)
+            return centred
         if self.tree.reference is None:
             return gram
         known = np.isfinite(gram.diagonal())
@@ -46,7 +56,7 @@ class Deltas:
             return gram
         mean = np.full(len(gram), np.nan)
         mean[known] = gram[np.ix_(known, known)].mean(axis=1)
-        centred: Float64[np.ndarray, "N N"] = gram - mean[:, None] - mean[None, :]
+        centred = gram - mean[:, None] - mean[None, :]
         centred += mean[known].mean()
         return centred
 

@@ -10,6 +10,7 @@ import numpy as np
 from weightscape import __version__
 from weightscape.atlas import Atlas, TreeProducts
 from weightscape.catalog.records import Model, RegionMap
+from weightscape.geometry.products import distances
 from weightscape.report.data import (
     Neighbour,
     PageData,
@@ -38,7 +39,7 @@ def collect(
     chosen = list(atlas.maps() if maps is None else maps)
     models = {it.name: it for it in atlas.models()}
     products = atlas.products()
-    distances = _distances(products)
+    apart = _distances(products)
     cosines = _cosines(chosen)
     forest = atlas.forest()
     points = {name: point for found in chosen for name, point in found.points.items()}
@@ -56,7 +57,7 @@ def collect(
         version=__version__,
         command=command,
         models=tuple(
-            _model(it, home, points, norms, _near(name, distances, cosines), name in front)
+            _model(it, home, points, norms, _near(name, apart, cosines), name in front)
             for name, it in sorted(models.items(), key=lambda pair: pair[0] not in front)
         ),
         edges=tuple(
@@ -66,7 +67,7 @@ def collect(
                 it.kind,
                 it.confidence,
                 it.evidence,
-                distances.get(it.parent, {}).get(it.child),
+                apart.get(it.parent, {}).get(it.child),
             )
             for it in forest.edges
         ),
@@ -163,13 +164,9 @@ def _distances(products: Sequence[TreeProducts]) -> dict[str, dict[str, float]]:
     """Measure the L2 distance of every two backbones of a tree."""
     found: dict[str, dict[str, float]] = {}
     for loaded in products:
-        gram = np.nansum(loaded.products.gram, axis=0)
-        lengths = np.diag(gram)
-        squared = lengths[:, None] + lengths[None, :] - 2 * gram
-        apart = np.sqrt(np.maximum(squared, 0))
         names = loaded.products.models
-        for i, name in enumerate(names):
-            found[name] = dict(zip(names, apart[i].tolist(), strict=True))
+        for name, apart in zip(names, distances(loaded.products)[0], strict=True):
+            found[name] = dict(zip(names, apart.tolist(), strict=True))
     return found
 
 
@@ -183,11 +180,11 @@ def _cosines(maps: Sequence[RegionMap]) -> dict[tuple[str, str], float]:
 
 
 def _near(
-    name: str, distances: dict[str, dict[str, float]], cosines: dict[tuple[str, str], float]
+    name: str, apart: dict[str, dict[str, float]], cosines: dict[tuple[str, str], float]
 ) -> tuple[Neighbour, ...]:
-    apart = {other: d for other, d in distances.get(name, {}).items() if other != name}
-    nearest = sorted(apart, key=lambda other: (apart[other], other))[:NEIGHBOURS]
-    return tuple(Neighbour(it, apart[it], cosines.get((name, it))) for it in nearest)
+    others = {other: d for other, d in apart.get(name, {}).items() if other != name}
+    nearest = sorted(others, key=lambda other: (others[other], other))[:NEIGHBOURS]
+    return tuple(Neighbour(it, others[it], cosines.get((name, it))) for it in nearest)
 
 
 def _heat(found: RegionMap) -> PageHeat:

@@ -211,6 +211,18 @@ def test_equal_tensors_are_equal_by_hash_and_nearly_equal_ones_are_not() -> None
     assert len(set(found.hashes)) == 4  # zeros of two dtypes are two contents
 
 
+@pytest.mark.parametrize("others", [2, 9])
+def test_models_of_equal_values_have_equal_products(others: int) -> None:
+    base = torch.randn(40_000).bfloat16()
+    child = (base.float() + 1e-2 * torch.randn(40_000)).bfloat16()
+    models = [{"w": base}, {"w": child}, {"w": child.float()}]
+    models += [{"w": base.float() + 1e-2 * torch.randn(40_000)} for _ in range(others)]
+    members = members_of(models)
+    (found,) = gram_pass(members, {"w": (40_000,)}, reference=members[0])
+    assert distances(found.rows)[1, 2] == 0.0
+    np.testing.assert_array_equal(found.rows[1], found.rows[2])
+
+
 def test_hashes_do_not_depend_on_the_blocks() -> None:
     base = torch.randn(300_000)
     root = Member("root", Tensors({"w": base, "b": base}), {"w": "w", "b": "b"})

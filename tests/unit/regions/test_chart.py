@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -180,3 +182,19 @@ def test_unknown_names_and_nonsense_are_refused(grow, products):
             chart_regions(tree, **options)
     with pytest.raises(BadInput, match="at least 1"):
         chart_regions(tree, base="base", regions=0)
+
+
+@pytest.mark.parametrize("pooling", list(poolings))
+def test_copies_of_the_base_have_no_direction_though_their_products_are_rounded(
+    grow, products, pooling
+):
+    models = grow([0, 0, 0, 1, 1, 1])
+    models |= dict.fromkeys(("head", "adapter", "prefix"), models["base"])
+    tree = products(models, reference="t0-0")
+    noise = 1e-9 * np.random.default_rng(0).normal(size=tree.gram.shape)
+    rounded = replace(tree, gram=tree.gram * (1.0 + noise + noise.transpose(0, 2, 1)))
+    region_map = chart_regions(rounded, base="base", pooling=pooling)
+    assert by_task(region_map)
+    assert region_map.outliers == ()
+    assert np.isnan(region_map.cosine[-3:]).all()
+    assert any("adapter, head, prefix" in note for note in region_map.notes)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from weightscape.errors import UnknownName
+from weightscape.geometry.products import with_equals_equal
 from weightscape.regions.neighbours import neighbours
 
 
@@ -30,3 +33,37 @@ def test_equal_distances_go_by_name(grow, products):
 def test_unknown_models_get_a_suggestion(grow, products):
     with pytest.raises(UnknownName, match="nearest: t0-0"):
         neighbours(products(grow([0, 0])), "base", "t0_0")
+
+
+def test_exact_copies_are_at_distance_0_though_their_products_were_rounded_apart(grow, products):
+    models = grow([0, 0, 1, 1])
+    models["copy"] = models["t0-0"]
+    tree = products(models)
+    place = {name: i for i, name in enumerate(tree.models)}
+    hashes = tuple(
+        tuple(row[place["t0-0"]] if name == "copy" else row[i] for name, i in place.items())
+        for row in tree.moments.hashes
+    )
+    rng = np.random.default_rng(0)
+    noise = 1e-7 * rng.normal(size=tree.gram.shape)
+    rounded = replace(
+        tree,
+        gram=tree.gram * (1.0 + noise + noise.transpose(0, 2, 1)),
+        moments=replace(tree.moments, hashes=hashes),
+    )
+    nearest = neighbours(with_equals_equal(rounded), "base", "copy")[0]
+    assert (nearest.model, nearest.distance, nearest.resolution) == ("t0-0", 0.0, 0.0)
+    assert nearest.cosine == 1.0
+    there, back = (
+        {it.model: it.distance for it in neighbours(with_equals_equal(rounded), "base", name)}
+        for name in ("t0-0", "copy")
+    )
+    assert there["t1-2"] == back["t1-2"]
+
+
+def test_a_distance_that_rounding_may_have_made_is_known_for_one(grow, products):
+    models = grow([0, 0, 1, 1])
+    models["near"] = [x + 1e-6 for x in models["t0-0"]]
+    found = {it.model: it for it in neighbours(products(models), "base", "near")}
+    assert found["t0-0"].distance < found["t0-0"].resolution
+    assert all(it.distance > it.resolution for name, it in found.items() if name != "t0-0")
