@@ -58,6 +58,10 @@ class MapAnswer(Answer):
     regions: list[RegionAnswer]
     points: dict[str, tuple[float, float]] = Field(description="model name to x, y")
     outliers: list[str] = Field(description="models that belong to no region")
+    with_base: list[str] = Field(
+        description="models that lie with their base: unchanged, or hardly moved"
+    )
+    notes: list[str] = Field(description="what else there is to say of a map")
     pooling: str = Field(description="how cosines were pooled over tensors")
 
 
@@ -65,7 +69,10 @@ class NeighbourAnswer(Answer):
     """A model near another."""
 
     model: str
-    distance: float = Field(description="L2 distance of the two backbones")
+    distance: float = Field(description="L2 distance of the two backbones; 0 for exact copies")
+    resolution: float = Field(
+        description="a distance below this is not told from 0; 0 for exact copies"
+    )
     cosine: float | None = Field(description="of the two deltas; null where one has none")
 
 

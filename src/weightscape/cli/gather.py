@@ -45,14 +45,25 @@ def region_map(atlas: Atlas, maps: list[RegionMap]) -> answers.MapAnswer:
         ],
         points=atlas.points(maps),
         outliers=[name for found in maps for name in found.outliers],
+        with_base=[name for found in maps for name in _with_base(found)],
+        notes=list(dict.fromkeys(note for found in maps for note in found.notes)),
         pooling=", ".join(dict.fromkeys(found.pooling for found in maps)),
     )
+
+
+def _with_base(found: RegionMap) -> list[str]:
+    """List the models of a tree that lie with its base, in no region."""
+    elsewhere = {name for it in found.regions for name in it.members}
+    elsewhere |= {*found.outliers, found.base or ""}
+    return [name for name in found.order if name not in elsewhere]
 
 
 def neighbour(found: Neighbour) -> answers.NeighbourAnswer:
     """Turn a neighbour into its answer; a cosine that does not exist becomes null."""
     cosine = None if math.isnan(found.cosine) else round(found.cosine, 4)
-    return answers.NeighbourAnswer(model=found.model, distance=found.distance, cosine=cosine)
+    return answers.NeighbourAnswer(
+        model=found.model, distance=found.distance, resolution=found.resolution, cosine=cosine
+    )
 
 
 def added(report: Added) -> answers.AddAnswer:

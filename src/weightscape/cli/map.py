@@ -44,5 +44,3 @@ def map_regions(
         console.answer(answer)
     else:
         summary.print_regions(console.out(), answer)
-        for note in dict.fromkeys(note for found in maps for note in found.notes):
-            console.note(note)

@@ -1,10 +1,14 @@
 """`weightscape show MODEL`: all that is known of one model."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weightscape.cli import options
+
+if TYPE_CHECKING:
+    from weightscape.answers import NeighbourAnswer
 
 
 def register(app: typer.Typer) -> None:
@@ -59,12 +63,19 @@ def show(
         out.print(neighbour_table(answer.neighbours))
 
 
-def neighbour_table(neighbours: list) -> object:  # type: ignore[type-arg]
+def _distance(it: "NeighbourAnswer") -> str:
+    """Write a distance, or what is known of one that the kept products do not resolve."""
+    if it.distance < it.resolution:
+        return f"< {it.resolution:.1g}"
+    return f"{it.distance:.4g}"
+
+
+def neighbour_table(neighbours: "Sequence[NeighbourAnswer]") -> object:
     """Make the table of neighbours that `show` and `near` print."""
     from weightscape.cli import console
 
     rows = [
-        (it.model, f"{it.distance:.4g}", "" if it.cosine is None else f"{it.cosine:.3f}")
+        (it.model, _distance(it), "" if it.cosine is None else f"{it.cosine:.3f}")
         for it in neighbours
     ]
     return console.table(["neighbour", "distance", "cosine"], rows, right="distance cosine")

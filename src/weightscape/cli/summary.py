@@ -110,6 +110,8 @@ def print_regions(console: Console, found: MapAnswer) -> None:
         console.print(table(["region", "models", "members"], rows, right="models"))
     if found.outliers:
         console.print(f"in no region: {escape(printable(_names(found.outliers)))}")
+    for note in found.notes:
+        console.print(escape(printable(note)))
 
 
 def _names(names: Sequence[str], most: int = 8) -> str:

@@ -49,6 +49,7 @@ def chart_regions(
     found = _regions(inner, labels, names)
     outliers = [name for name, label in zip(names, labels, strict=True) if label == OUTLIER]
     centred = [tree.models[i] for i in by_name if not moved[i]]
+    unmoved = [tree.models[i] for i in by_name if not np.isfinite(cosine[i, i])]
     products = np.nan_to_num(cosine[np.ix_(by_name, by_name)])
     points = layouts[layout](products, seed)
     return RegionMap(
@@ -62,7 +63,7 @@ def chart_regions(
         },
         order=(*(name for region in found for name in region.members), *outliers, *centred),
         pooling=pooling,
-        notes=_notes(tree, base, found, outliers, centred, regions),
+        notes=_notes(tree, base, found, outliers, centred, unmoved, regions),
     )
 
 
@@ -105,6 +106,7 @@ def _notes(
     found: tuple[Region, ...],
     outliers: list[str],
     centred: list[str],
+    unmoved: list[str],
     asked: int | None,
 ) -> tuple[str, ...]:
     notes = []
@@ -114,7 +116,11 @@ def _notes(
         notes.append("the base is not here: adapters are compared by their products")
     if asked is None and len(found) == 1 and not outliers:
         notes.append("nothing separates these models: one region")
-    beside = [name for name in centred if name != base]
-    if beside and base is not None:
-        notes.append(f"with the base, hardly moved: {', '.join(beside)}")
+    beside = [name for name in centred if name != base and base is not None]
+    same = [name for name in beside if name in unmoved]
+    touched = [name for name in beside if name not in unmoved]
+    if same:
+        notes.append(f"with the base, no weight moved: {', '.join(same)}")
+    if touched:
+        notes.append(f"with the base, hardly moved: {', '.join(touched)}")
     return tuple(notes)

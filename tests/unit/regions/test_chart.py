@@ -79,7 +79,8 @@ def test_the_base_its_copies_and_its_casts_are_in_no_region(grow, products):
     assert region_map.outliers == ()
     assert set(region_map.order[-4:]) == {"base", "copy", "cast", "cast-too"}
     assert np.isnan(region_map.cosine[0]).all()
-    assert any("cast, cast-too, copy" in note for note in region_map.notes)
+    assert "with the base, hardly moved: cast, cast-too" in region_map.notes
+    assert "with the base, no weight moved: copy" in region_map.notes
 
 
 def test_kin_do_not_pass_for_regions(grow, products):
