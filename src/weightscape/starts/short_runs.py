@@ -132,10 +132,9 @@ class ShortRuns:
 
 @contextmanager
 def _put_back(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Undo what training does to tensors that are the same in all models.
+    """Undo what training does to tensors that do not move with the point.
 
-    The next point brings its own of the others, but of these a span only writes what it sees
-    changed, and fused optimisers change tensors unseen.
+    The next point brings its own of the others; these the span may not know at all.
     """
     before = [it.detach().clone() for it in parameters]
     try:

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from weightscape.errors import BadInput
+from weightscape.geometry.span import Span
+from weightscape.tasks.optimisers import make_optimiser
 from weightscape.tasks.training import Resume, Schedule, batch_order, train
 
 DATA = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
@@ -115,3 +117,21 @@ def test_every_epoch_sees_every_row_once():
         assert sorted(order[2 * epoch] + order[2 * epoch + 1]) == list(range(10))
     assert order != batch_order(rows=10, steps=6, batch=5, seed=1)
     assert [len(rows) for rows in batch_order(rows=3, steps=2, batch=8, seed=0)] == [8, 8]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "adafactor"])
+def test_a_span_sees_that_its_module_was_trained(name):
+    """Tensors that are the same in all models are written again only where they were changed."""
+    module = network()
+    models = [{key: it.clone() for key, it in module.state_dict().items()} for _ in range(2)]
+    models[1]["3.weight"] = models[1]["3.weight"] + 1
+    span = Span.through(models)
+    span.write(span.vertex(0), module)
+    loss = module(DATA).square().mean()
+    trained = list(module.parameters())
+    optimiser = make_optimiser(name, trained, lr=0.1, weight_decay=0.0)
+    loss.backward()
+    optimiser.step()
+    assert not same(module.state_dict(), models[0])
+    span.write(span.vertex(0), module)
+    assert same(module.state_dict(), models[0])
