@@ -80,7 +80,7 @@ class NearAnswer(Answer):
     """`weightscape near MODEL --json`."""
 
     model: str
-    neighbours: list[NeighbourAnswer] = Field(description="nearest first")
+    neighbours: list[NeighbourAnswer] = Field(description="best first, in the order asked for")
 
 
 class ModelAnswer(Answer):

@@ -135,6 +135,21 @@ class Atlas:
                 raise BadInput(f"model {name!r} was removed; add its path again to bring it back")
             return model
 
+    def find(self, given: str) -> Model:
+        """Return the model of that name, or the only one whose name begins or ends like that.
+
+        Raises UnknownName with the nearest names, BadInput with those that all fit.
+        """
+        models = {it.name: it for it in self.models()}
+        if given in models or not given:
+            return self.model(given)
+        last = [name for name in models if name.split("/")[-1] == given]
+        fits = last or [it for it in models if it.startswith(given) or it.endswith(given)]
+        if len(fits) > 1:
+            some = ", ".join(sorted(fits)[:8]) + (", ..." if len(fits) > 8 else "")
+            raise BadInput(f"{given!r} may be {some}; type more of the name")
+        return models[fits[0]] if fits else self.model(given)
+
     def skipped(self) -> list[Skipped]:
         """List what was found and not charted, with the reasons."""
         with self.store.read() as connection:
@@ -216,8 +231,13 @@ class Atlas:
         """Lay all trees side by side: a point for every model."""
         return arrange(self.maps() if maps is None else maps)
 
-    def near(self, name: str, *, count: int = 10, pooling: str | None = None) -> list[Neighbour]:
-        """List a model's neighbours in its tree, nearest first, by distance of the backbones."""
+    def near(
+        self, name: str, *, count: int = 10, pooling: str | None = None, by: str = "distance"
+    ) -> list[Neighbour]:
+        """List a model's neighbours in its tree: the nearest first, or by "cosine" the likest.
+
+        Distance is that of the backbones. Raises UnknownName for another order.
+        """
         model = self.model(name)
         if model.tree_id is None:
             return []
@@ -226,7 +246,7 @@ class Atlas:
         if name in loaded.apart:
             raise BadInput(f"the files of {name!r} are gone and it was compared with nobody left")
         base = base_of(self._forest_of(model.tree_id))
-        return neighbours(loaded.products, base, name, pooling or DEFAULT_POOLING)[:count]
+        return neighbours(loaded.products, base, name, pooling or DEFAULT_POOLING, by)[:count]
 
     def norms(self) -> dict[str, float]:
         """Return the Frobenius norm of each model's backbone."""

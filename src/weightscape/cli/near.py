@@ -13,13 +13,18 @@ def register(app: typer.Typer) -> None:
 
 
 def near(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, as `list` prints it.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name, or how it begins or ends.")
+    ],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 10,
+    by: Annotated[
+        str, typer.Option("--by", metavar="ORDER", help="distance or cosine, the best first.")
+    ] = "distance",
     pooling: options.Pooling = None,
     json: options.Json = False,
 ) -> None:
-    """List a model's neighbours, nearest first: distance of the weights, cosine of the deltas.
+    """List a model's neighbours: distance of the weights, cosine of the deltas.
 
     Example:  weightscape near my-finetune
     """
@@ -29,8 +34,9 @@ def near(
     from weightscape.cli.show import neighbour_table
 
     with Atlas(atlas, create=False) as opened:
-        found = opened.near(model, count=count, pooling=pooling)
-    answer = NearAnswer(model=model, neighbours=[gather.neighbour(it) for it in found])
+        name = opened.find(model).name
+        found = opened.near(name, count=count, pooling=pooling, by=by)
+    answer = NearAnswer(model=name, neighbours=[gather.neighbour(it) for it in found])
     if json:
         console.answer(answer)
     elif answer.neighbours:

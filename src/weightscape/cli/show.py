@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, as `list` prints it.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name, or how it begins or ends.")
+    ],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     json: options.Json = False,
 ) -> None:
@@ -30,7 +32,7 @@ def show(
     from weightscape.cli import console, gather
 
     with Atlas(atlas, create=False) as opened:
-        answer: ShowAnswer = gather.show(opened, model)
+        answer: ShowAnswer = gather.show(opened, opened.find(model).name)
     if json:
         console.answer(answer)
         return

@@ -1,5 +1,6 @@
 """A model's nearest models, by distance and by direction."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +27,29 @@ class Neighbour:
     resolution: float
 
 
+ORDERS: Mapping[str, Callable[[Neighbour], tuple[float, ...]]] = {
+    "distance": lambda other: (),
+    "cosine": lambda other: (1.0 if np.isnan(other.cosine) else -other.cosine,),
+}
+DEFAULT_ORDER = "distance"
+
+
 def neighbours(
-    tree: TreeGram, base: str | None, model: str, pooling: str = DEFAULT_POOLING
+    tree: TreeGram,
+    base: str | None,
+    model: str,
+    pooling: str = DEFAULT_POOLING,
+    by: str = DEFAULT_ORDER,
 ) -> list[Neighbour]:
     """List a tree's other models from the nearest to the farthest.
 
+    `by` "cosine" puts those moved most alike first and those without a cosine last.
+
     Raises:
-        UnknownName: no such model, base or pooling.
+        UnknownName: no such model, base, pooling or order.
     """
+    if by not in ORDERS:
+        raise UnknownName("order", by, ORDERS)
     if model not in tree.models:
         raise UnknownName("model", model, tree.models)
     place = tree.models.index(model)
@@ -52,4 +68,4 @@ def neighbours(
         for i, name in enumerate(tree.models)
         if i != place
     ]
-    return sorted(found, key=lambda other: (other.distance, other.model))
+    return sorted(found, key=lambda other: (*ORDERS[by](other), other.distance, other.model))

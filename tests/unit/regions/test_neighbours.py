@@ -67,3 +67,14 @@ def test_a_distance_that_rounding_may_have_made_is_known_for_one(grow, products)
     found = {it.model: it for it in neighbours(products(models), "base", "near")}
     assert found["t0-0"].distance < found["t0-0"].resolution
     assert all(it.distance > it.resolution for name, it in found.items() if name != "t0-0")
+
+
+def test_by_cosine_those_moved_alike_come_first_and_the_base_last(grow, products):
+    models = grow([0, 0, 1, 1], likeness=0.4)
+    models["short"] = [0.1 * x for x in models["t1-2"]]
+    tree = products(models)
+    found = neighbours(tree, "base", "t0-0", by="cosine")
+    assert (found[0].model, found[-1].model) == ("t0-1", "base")
+    assert neighbours(tree, "base", "t0-0")[0].model in ("base", "short")
+    with pytest.raises(UnknownName, match="cosine"):
+        neighbours(tree, "base", "t0-0", by="cosines")
