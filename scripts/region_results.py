@@ -11,6 +11,8 @@ COMPARED = {
     "hull over ex": "P_B(In' over Ex)",
     "hull over in": "P_B(In' over In)",
 }
+TOO_FEW = "too few were run to tell"
+FEWEST = 8  # groups or targets: of fewer no finding is told
 STARTS = {
     "centroid": "centroid of all others",
     "right region": "centre of its domain, told",
@@ -226,7 +228,10 @@ def dominance_findings(result: Row | None) -> list[list[str]]:
         for name, told in paper.items():
             ours = it[name]
             words = f"{level} level: {COMPARED[name]} = {told:.1%}"
-            rows.append([words, estimate(ours), verdict(ours["low"] > 0.5, ours["high"] < 0.5)])
+            agrees = verdict(ours["low"] > 0.5, ours["high"] < 0.5)
+            few = level == "data set" and it["groups"] < FEWEST
+            shown = f"{estimate(ours)}, {it['groups']} groups"
+            rows.append([words, shown, TOO_FEW if few else agrees])
     return rows
 
 
@@ -259,7 +264,9 @@ def centroid_findings(result: Row | None) -> list[list[str]]:
                 f"the centroid of other models beats the base: {paper}",
                 f"{it['way']['rows'] or 'all'} rows, head {it['way']['head']}: {gained['wins']} of "
                 f"{len(gained['targets'])}, {points(mean)}",
-                verdict(mean["low"] > 0, mean["high"] < 0),
+                TOO_FEW
+                if len(gained["targets"]) < FEWEST
+                else verdict(mean["low"] > 0, mean["high"] < 0),
             ]
         )
     return rows

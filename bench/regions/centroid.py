@@ -27,7 +27,8 @@ from bench.regions.gains import draw, line, summary
 from bench.regions.models import TASKS, base_folder, members, task_named
 
 from weightscape.starts.folds import Cell
-from weightscape.starts.short_runs import HeadStart, ShortRuns
+from weightscape.starts.heads import HeadStart
+from weightscape.starts.short_runs import ShortRuns
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.spanning import SpannedModels, open_span
@@ -129,21 +130,19 @@ def judge(way: Judging, target: str, seeds: Sequence[int], choose: bool, work: P
 def left_of(
     ways: Sequence[Judging], targets: Sequence[str], asked: argparse.Namespace
 ) -> list[str]:
-    """Tell what was asked for and is not there yet."""
+    """Tell how much of what was asked for is not there yet."""
+    starts = ("base", "centroid", *(["start"] if asked.start else []))
     left = []
     for way in ways:
-        for target in targets:
-            starts = ("base", "centroid", *(["start"] if asked.start else []))
-            lacking = [
-                seed
-                for seed in range(asked.seeds)
-                if not all(
-                    file_of(way, target, seed, start, asked.work).is_file() for start in starts
-                )
-            ]
-            if lacking:
-                rows = way.rows or "all"
-                left.append(f"{rows} rows, head {way.head}, {target}: seeds {lacking}")
+        wanted = [(target, seed) for target in targets for seed in range(asked.seeds)]
+        lacking = [
+            it
+            for it in wanted
+            if not all(file_of(way, *it, start, asked.work).is_file() for start in starts)
+        ]
+        if lacking:
+            which = f"{way.rows or 'all'} rows, head {way.head}"
+            left.append(f"{which}: {len(lacking)} of {len(wanted)} targets and seeds")
     return left
 
 
@@ -158,7 +157,7 @@ def run(runs: ShortRuns, task: Task, seed: int, weights: np.ndarray) -> dict[str
     began = perf_counter()
     found = runs.at(weights, Cell(seed, -1, task))
     return {
-        "accuracy": float(found.metrics["accuracy"]),
+        "accuracy": found.metrics(task)["accuracy"],
         "loss": float(found.loss),
         "train_rows": len(task.rows("train")),
         "test_rows": len(found.rows),
