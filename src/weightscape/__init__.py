@@ -3,8 +3,8 @@
 The public names, loaded when they are first asked for, so that `import weightscape` takes no time:
 the facade (Atlas), checkpoints (discover, open_checkpoint, write_checkpoint, fingerprint), the
 methods (gram_pass, recover_forest, chart_regions), tasks and models that are run (load_task,
-load_model, evaluate, fine_tune, linear_probe), what lies between models (Span, connect, plane),
-their data, and the errors one catches.
+load_model, evaluate, fine_tune, linear_probe), what lies between models (Span, connect, plane,
+region), where to start from (start, select_weights), their data, and the errors one catches.
 """
 
 from importlib import import_module
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from weightscape.paths.records import PathResult, PlaneResult
     from weightscape.progress import Progress
     from weightscape.regions.chart import chart_regions
+    from weightscape.regions.records import RegionResult
+    from weightscape.regions.region import region
+    from weightscape.starts.records import StartResult
+    from weightscape.starts.start import start
+    from weightscape.starts.weight_selection import select_weights
     from weightscape.tasks.arrays import task_from_arrays
     from weightscape.tasks.evaluate import evaluate
     from weightscape.tasks.fine_tune import fine_tune
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from weightscape.tasks.models import load_model
     from weightscape.tasks.objective import Scoring
     from weightscape.tasks.probe import linear_probe
+    from weightscape.tasks.task import Example, Task
     from weightscape.tasks.task_file import load_task
 
 __version__ = "0.1.0"
@@ -57,6 +63,7 @@ __all__ = [
     "BendTraining",
     "Checkpoint",
     "Edge",
+    "Example",
     "FineTuning",
     "Forest",
     "Member",
@@ -67,8 +74,11 @@ __all__ = [
     "Progress",
     "Region",
     "RegionMap",
+    "RegionResult",
     "Scoring",
     "Span",
+    "StartResult",
+    "Task",
     "TreeGram",
     "Undecided",
     "UnknownName",
@@ -88,6 +98,9 @@ __all__ = [
     "open_checkpoint",
     "plane",
     "recover_forest",
+    "region",
+    "select_weights",
+    "start",
     "task_from_arrays",
     "write_checkpoint",
 ]
@@ -108,6 +121,11 @@ _HOMES = {
     "paths.records": "PathResult PlaneResult",
     "progress": "Progress",
     "regions.chart": "chart_regions",
+    "regions.records": "RegionResult",
+    "regions.region": "region",
+    "starts.records": "StartResult",
+    "starts.start": "start",
+    "starts.weight_selection": "select_weights",
     "tasks.arrays": "task_from_arrays",
     "tasks.evaluate": "evaluate",
     "tasks.fine_tune": "fine_tune",
@@ -115,6 +133,7 @@ _HOMES = {
     "tasks.models": "load_model",
     "tasks.objective": "Scoring",
     "tasks.probe": "linear_probe",
+    "tasks.task": "Example Task",
     "tasks.task_file": "load_task",
 }
 _HOME_OF = {name: f"weightscape.{home}" for home, names in _HOMES.items() for name in names.split()}
