@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from weightscape.answers import PathAnswer, PlaneAnswer, SeriesAnswer
+from weightscape.answers import KnowledgeAnswer, PathAnswer, PlaneAnswer, SeriesAnswer
 from weightscape.cli import console
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -20,12 +20,15 @@ def print_path(answer: PathAnswer, page: Path | None) -> None:
         out.print(console.printable(verdict), style="bold", markup=False, soft_wrap=True)
         out.print(f"loss {sparkline([it.loss for it in series.points])}", markup=False)
         out.print()
-        out.print(_points(series))
+        known = series.knowledge.held_out if answer.head == "probe" else series.knowledge.train
+        out.print(_points(series, known))
         out.print()
         for line in more:
             out.print(console.printable(line), markup=False, soft_wrap=True)
         rows = f"scored on {series.rows} held-out and {series.train_rows} training rows"
         out.print(f"{rows}; threshold: {series.threshold_rule}", markup=False, soft_wrap=True)
+        shown = "held-out" if answer.head == "probe" else "training"
+        out.print(f"forgotten and gained count {shown} rows", markup=False)
         if answer.also:
             out.print()
     out.print(_apart(answer), markup=False, soft_wrap=True)
@@ -65,9 +68,10 @@ def number(value: float | None) -> str:
     return "" if value is None else written(value)
 
 
-def _points(series: SeriesAnswer) -> object:
+def _points(series: SeriesAnswer, table: KnowledgeAnswer) -> object:
     points = series.points
-    metric = next(iter(points[0].metrics), None)
+    # the loss has a column already
+    metric = next((name for name in points[0].metrics if name != "loss"), None)
     chosen = _chosen(series)
     rows = []
     for place, mark in chosen.items():
@@ -75,7 +79,7 @@ def _points(series: SeriesAnswer) -> object:
         low, high = it.loss_interval
         spread = f"{number(low)} to {number(high)}" if low is not None else ""
         value = [] if metric is None else [number(it.metrics.get(metric))]
-        known = (str(len(series.forgotten[place])), str(len(series.gained[place])))
+        known = (str(len(table.forgotten[place])), str(len(table.gained[place])))
         numbers = (f"{it.t:.2f}", number(it.loss), spread, number(it.train_loss), *value)
         rows.append((*numbers, *known, mark))
     metrics = [] if metric is None else [metric]

@@ -96,6 +96,7 @@ def connect(
         curve=shape.name,
         bends=shape.bends,
         head=spanned.head,
+        head_reason=spanned.head_reason,
         space=spanned.space,
         length=places[-1].length,
         series=series,
@@ -174,7 +175,7 @@ def _refuse_chance(
         verb = "is" if len(lost) == 1 else "are"
         raise BadInput(
             f"{which} {verb} no better than chance on {tasks} (head: {spanned.head}): a path "
-            "between models that have not learned a task says nothing; allow_chance goes on all "
+            "between models that have not learned a task says nothing; allow chance to go on all "
             "the same"
         )
 

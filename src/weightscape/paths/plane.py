@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from weightscape.errors import BadInput
 from weightscape.geometry.span import Span
 from weightscape.paths.records import PlaneResult
-from weightscape.paths.series import chance_loss
+from weightscape.paths.series import chance_loss, loss_unit
 from weightscape.progress import Progress, silent
 from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.label_order import Source
@@ -110,6 +110,8 @@ def plane(
         names=(spanned.names[0], spanned.names[1], spanned.names[2]),
         task=task.name,
         head=spanned.head,
+        head_reason=spanned.head_reason,
+        loss_unit=loss_unit(task),
         space=spanned.space,
         x=x,
         y=y,

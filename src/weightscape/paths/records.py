@@ -209,6 +209,7 @@ class PathResult:
     head: "own" (the ends' heads were interpolated with the rest), "probe" (a linear probe was
     refitted at every point on training rows), or the name of the model whose head was used
     everywhere.
+    head_reason: why a probe was taken where that was left open ("auto"), else empty.
     space: "factor" when adapters' factors were interpolated, "product" for whole weights.
     series: one a task, in the order given; the first one's task is what bends are trained on.
     """
@@ -222,6 +223,7 @@ class PathResult:
     series: tuple[Series, ...]
     training: BendsTrained | None
     seconds: float
+    head_reason: str = ""
 
     @property
     def points(self) -> tuple[PathPoint, ...]:
@@ -244,6 +246,7 @@ class PlaneResult:
     positions [3, 2]: the models' coordinates; the first is (0, 0), the second (|B - A|, 0).
     losses, train_losses [height, width]; metrics, train_metrics: of the same shape, by name.
     ends_loss [3], ends_metrics: the models' own scores on the same rows.
+    head, head_reason: as of a path. loss_unit: "nats", "squared" (of numbers), or empty.
     """
 
     names: tuple[str, str, str]
@@ -263,3 +266,5 @@ class PlaneResult:
     loss_rows: int
     train_rows: int
     seconds: float
+    head_reason: str = ""
+    loss_unit: str = "nats"

@@ -111,6 +111,13 @@ def chance_loss(task: Task) -> float | None:
     return chance_level("loss", targets, len(task.labels))
 
 
+def loss_unit(task: Task) -> str:
+    """Name what a task's loss is counted in; nothing where only its function knows."""
+    if task.kind == "custom":
+        return ""
+    return "squared" if task.is_regression else "nats"
+
+
 def ends_at_chance(
     task: Task,
     names: tuple[str, str],

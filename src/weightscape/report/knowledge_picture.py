@@ -6,6 +6,7 @@ from matplotlib.colors import ListedColormap
 
 from weightscape.paths.records import Series
 from weightscape.report.knowledge_order import told_rows
+from weightscape.report.path_words import rows_words
 from weightscape.report.scenery import LINE, SOFT_INK
 from weightscape.report.words import shorten
 
@@ -39,10 +40,10 @@ def draw_knowledge(
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(labelsize=8, colors=SOFT_INK, color=LINE, length=3)
-    kind = "training" if split == "train" else "held-out"
+    kind = rows_words(split)
     many = f"{len(rows)} of {len(table.rows)}"
     title = (
-        f"{shorten(series.task, 14)}: {many} rows (dark: wrong)"
+        f"{shorten(series.task, 14)}: {many} {kind} rows (dark: wrong)"
         if named
         else f"{many} {kind} rows (dark: wrong); the other {always} are right all along"
     )

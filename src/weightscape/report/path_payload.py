@@ -52,7 +52,7 @@ def _series(answer: Mapping[str, Any]) -> dict[str, Any] | None:
     points = answer.get("points") or []
     if not points:
         return None
-    metric = next(iter(points[0].get("metrics") or {}), None)
+    metric = next((name for name in points[0].get("metrics") or {} if name != "loss"), None)
     best = answer.get("best") or {}
     return {
         "task": clean(str(answer.get("task", ""))),

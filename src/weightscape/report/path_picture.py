@@ -6,18 +6,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from weightscape.paths.records import PathResult, Series
+from weightscape.paths.records import Knowledge, PathResult, Series
 from weightscape.report.canvas import new_figure, save_picture
 from weightscape.report.knowledge_order import told_rows
 from weightscape.report.knowledge_picture import draw_knowledge
-from weightscape.report.path_words import curve_words, number, verdict_words
+from weightscape.report.path_words import (
+    curve_words,
+    head_words,
+    number,
+    told_table,
+    verdict_words,
+)
 from weightscape.report.scenery import FAINT_INK, INK, LINE, PALETTE, PANEL, SOFT_INK
 from weightscape.report.words import shorten
+from weightscape.tasks.metrics import METRICS
 
 WIDTH = 7.2
 HEAD, LOSS, METRIC, TABLE, GAP = 0.5, 2.5, 1.35, 2.1, 0.6  # inches
 LEFT, RIGHT = 0.72, 0.2
 LINE_OF_WORDS = 0.2
+SIGNS_OF_WORDS = 108  # that fit into a line of small words
 SIGNS_OF_TITLE = 62  # that there is room for beside "From", "to" and a colon
 BESIDE = 0.018  # of t, between the arrows of two tasks
 LABELLED = 0.08  # share of the axis that a barrier must take for an arrow to show it
@@ -27,12 +35,15 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
     """Draw a path; the path's extension says PNG, SVG or PDF.
 
     From top to bottom: the loss (band: 95 % bootstrap interval; dotted: the chord; dashed: on
-    training rows), the first metric, and for each task which training rows are right where.
+    training rows), the first metric, and for each task which training rows (with a probe, which
+    was fitted on those: which held-out rows) are right where.
     """
     shown = list(result.series)
-    tables = [it for it in shown if _has_table(it)]
-    metric = next(iter(shown[0].points[0].metrics), None)
-    head = HEAD + LINE_OF_WORDS * len(shown) + (LINE_OF_WORDS if len(shown) > 1 else 0)
+    tables = [it for it in shown if _has_table(told_table(it, result.head))]
+    metric = next((name for name in shown[0].points[0].metrics if name != "loss"), None)
+    heads = "" if result.head == "own" else head_words(result)
+    lines = len(shown) + bool(heads)
+    head = HEAD + LINE_OF_WORDS * lines + (LINE_OF_WORDS if len(shown) > 1 else 0)
     heights = [LOSS] + ([METRIC] if metric else []) + ([TABLE] if tables else [])
     total = head + sum(heights) + GAP * len(heights) + 0.22
     figure = new_figure(WIDTH, total)
@@ -52,6 +63,10 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
             color=SOFT_INK if len(shown) == 1 else PALETTE[place % len(PALETTE)],
             parse_math=False,
         )
+    if heads:
+        at = 1 - (0.53 + LINE_OF_WORDS * len(shown)) / total
+        words = shorten(heads, SIGNS_OF_WORDS)
+        figure.text(0.025, at, words, size=9, color=SOFT_INK, parse_math=False)
     tops = [head + 0.22 + sum(heights[:i]) + GAP * i for i in range(len(heights))]
 
     def room(i: int, left: float = LEFT, width: float = WIDTH - LEFT - RIGHT) -> Axes:
@@ -65,14 +80,18 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
     for place, series in enumerate(tables):
         left = LEFT + place * (wide + 0.7)
         draw_knowledge(
-            room(len(heights) - 1, left, wide), series, first=place == 0, named=len(tables) > 1
+            room(len(heights) - 1, left, wide),
+            series,
+            first=place == 0,
+            named=len(tables) > 1,
+            split=told_table(series, result.head).split,
         )
     return save_picture(figure, path)
 
 
-def _has_table(series: Series) -> bool:
+def _has_table(table: Knowledge) -> bool:
     """Tell whether there is a row whose answer can be shown to be wrong somewhere."""
-    correct = series.train.correct
+    correct = table.correct
     return bool(np.isfinite(correct).any()) and len(told_rows(correct)[0]) > 0
 
 
@@ -111,8 +130,8 @@ def draw_loss(axes: Axes, result: PathResult) -> None:
     _name_ends(axes, result.ends.names)
     axes.set_ylabel("loss (nats)" if result.series[0].labels else "loss", size=9, color=SOFT_INK)
     axes.margins(y=0.08)
-    for series in result.series:
-        _mark_chance(axes, series)
+    for place, series in enumerate(result.series):
+        _mark_chance(axes, series, place, len(result.series))
     for place, series in enumerate(result.series):
         _mark_barrier(axes, series, place, len(result.series))
     if lone:
@@ -151,6 +170,9 @@ def draw_metric(axes: Axes, result: PathResult, metric: str) -> None:
             axes.axhline(value, color=colour, linewidth=0.7, linestyle=":", alpha=0.9, zorder=1)
             axes.plot([at], [value], marker="o", markersize=4.5, color=colour, clip_on=False)
     _mark_ts(axes)
+    if metric in METRICS and METRICS[metric].higher_is_better:
+        best = METRICS[metric].best
+        axes.set_ylim(top=min(axes.get_ylim()[1], best + 0.01))  # nothing is better than that
     axes.set_ylabel(metric.replace("_", " "), size=9, color=SOFT_INK)
 
 
@@ -187,15 +209,26 @@ def _name_ends(axes: Axes, names: tuple[str, str]) -> None:
         )
 
 
-def _mark_chance(axes: Axes, series: Series) -> None:
+def _mark_chance(axes: Axes, series: Series, place: int, many: int) -> None:
+    """Draw the loss of knowing nothing but how common each answer is, at one side for each task."""
     chance = series.chance_loss
     bottom, top = axes.get_ylim()
-    if chance is not None and bottom < chance < top:
-        axes.axhline(chance, color=FAINT_INK, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
-        words = "answering by label shares"
-        axes.text(
-            0.995, chance, words, size=8, color=FAINT_INK, ha="right", va="bottom", parse_math=False
-        )
+    if chance is None or not bottom < chance < top:
+        return
+    colour = FAINT_INK if many == 1 else PALETTE[place % len(PALETTE)]
+    axes.axhline(chance, color=colour, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+    words = "answering by label shares" if series.labels else "answering by the mean"
+    right = place % 2 == 0
+    axes.text(
+        0.995 if right else 0.005,
+        chance,
+        words if many == 1 else f"{shorten(series.task, 14)}: {words}",
+        size=8,
+        color=colour,
+        ha="right" if right else "left",
+        va="bottom",
+        parse_math=False,
+    )
 
 
 def _mark_barrier(axes: Axes, series: Series, place: int, many: int) -> None:

@@ -7,6 +7,7 @@ from weightscape.paths.records import (
     BestPoint,
     Forgetting,
     Interval,
+    Knowledge,
     PathResult,
     PlaneResult,
     Series,
@@ -110,25 +111,44 @@ def best_words(best: BestPoint) -> str:
     if best.t in (0.0, 1.0):
         return f"best point: the {'first' if best.t == 0 else 'second'} end itself"
     where = f"best point: t = {best.t:.2f} (chosen on {best.chosen_on} rows)"
-    gain = (
-        f"{number(abs(best.gain))} {'less' if best.gain >= 0 else 'more'} loss than the better end"
-    )
-    spread = f"({between(best.gain_interval)})"
-    ending = "beats both ends beyond noise" if best.beats_both else "not beyond noise"
-    return f"{where}, {gain} {spread}: {ending}"
+    low, high = best.gain_interval
+    lower = best.gain >= 0
+    # the interval counts in the direction of the words before it
+    spread = between((low, high) if lower else (0.0 - high, 0.0 - low))
+    gain = f"loss {number(abs(best.gain))} ({spread}) {'below' if lower else 'above'}"
+    if best.beats_both:
+        ending = "beats both ends beyond noise"
+    elif low > 0:
+        ending = "better than that end beyond noise, but not than the other"
+    elif high < 0:
+        ending = "worse than that end beyond noise"
+    else:
+        ending = "no difference beyond noise, as the interval holds 0"
+    return f"{where}, {gain} that of the better end: {ending}"
 
 
-def knowledge_words(series: Series) -> str:
-    """Say how many training rows are forgotten and gained along the path."""
-    table = series.train
+def told_table(series: Series, head: str) -> Knowledge:
+    """Give the table that words and pictures are about: training rows, unless a probe saw them."""
+    return series.held_out if head == "probe" else series.train
+
+
+def rows_words(split: str) -> str:
+    """Name the rows of a split as the sentences do."""
+    return "training" if split == "train" else "held-out"
+
+
+def knowledge_words(series: Series, head: str) -> str:
+    """Say how many rows are forgotten and gained along the path."""
+    table = told_table(series, head)
     forgotten = {row for rows in table.forgotten for row in rows}
     gained = {row for rows in table.gained for row in rows}
     if not np.isfinite(table.correct).any():
         return "answers of this task are not right or wrong row by row"
     always = int((table.correct == 1).all(axis=0).sum())
     return (
-        f"of {len(table.rows)} training rows, {len(forgotten)} are forgotten and {len(gained)} "
-        f"gained somewhere on the way; {always} are known all along"
+        f"of {len(table.rows)} {rows_words(table.split)} rows, {len(forgotten)} are forgotten and "
+        f"{len(gained)} gained somewhere on the way; {always} are known all along"
+        + ("; the probe was fitted on the training rows" if head == "probe" else "")
     )
 
 
@@ -142,12 +162,13 @@ def forgetting_words(found: Forgetting) -> str:
     )
 
 
-def head_words(result: PathResult) -> str:
-    """Say what was done with the heads."""
+def head_words(result: PathResult | PlaneResult) -> str:
+    """Say what was done with the heads, and why where that was left open."""
     if result.head == "own":
         return "heads: interpolated with the rest"
     if result.head == "probe":
-        return "heads: a linear probe refitted at every point on training rows"
+        why = f", as {result.head_reason}" if result.head_reason else ""
+        return f"heads: a linear probe refitted at every point on training rows{why}"
     return f"heads: that of {result.head} at every point"
 
 
@@ -166,9 +187,10 @@ def series_words(series: Series, result: PathResult) -> list[str]:
     said = [verdict_words(series), advice(series), metric_words(series, result)]
     if series.chance_ends and series.barrier.verdict != "cannot tell":
         said.append(f"not better than chance beyond noise: {' and '.join(series.chance_ends)}")
-    said += [best_words(series.best), knowledge_words(series)]
+    said += [best_words(series.best), knowledge_words(series, result.head)]
     if series.forgetting is not None:
-        said.append(forgetting_words(series.forgetting))
+        fitted = " on training rows, which the probe was fitted on" * (result.head == "probe")
+        said.append(forgetting_words(series.forgetting) + fitted)
     said.append(head_words(result))
     return [it for it in said if it]
 
@@ -188,4 +210,5 @@ def plane_words(result: PlaneResult) -> list[str]:
         f"losses on {result.loss_rows} held-out rows: {ends}",
         f"lowest point of the grid: {number(low)} at ({result.x[column]:.3g}, "
         f"{result.y[row]:.3g}), {side} the best model; highest: {number(high)}",
+        head_words(result),
     ]

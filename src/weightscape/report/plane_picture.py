@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from weightscape.paths.records import PlaneResult
 from weightscape.report.canvas import new_figure, save_picture
 from weightscape.report.path_picture import plain_axes
-from weightscape.report.path_words import number
+from weightscape.report.path_words import head_words, number
 from weightscape.report.scenery import INK, PANEL, SOFT_INK
 from weightscape.report.words import shorten
 
@@ -21,6 +21,8 @@ HEIGHTS = LinearSegmentedColormap.from_list(
     "heights", ["#f2f7fb", "#c4dcee", "#86b6da", "#3f86bd", "#14598a", "#0a3157"]
 )
 EDGE = 0.04  # share of the picture at its sides where a number would be cut
+BESIDE = np.array([0.12, 0.05])  # shares of width and height that another number takes
+SIGNS_OF_WORDS = 96
 ROOM = 0.17  # share of the picture about a model that its name takes
 
 
@@ -30,7 +32,7 @@ def plot_plane(result: PlaneResult, path: str | Path) -> Path:
     high = float(result.y[-1] - result.y[0])
     width = 6.4
     body = min(max((width - 1.85) * high / wide, 2.2), 7.0)
-    total = body + 1.5
+    total = body + 1.7
     figure = new_figure(width, total)
     names = ", ".join(shorten(name, 20) for name in result.names)
     figure.text(
@@ -44,6 +46,8 @@ def plot_plane(result: PlaneResult, path: str | Path) -> Path:
     )
     words = f"{names}; {result.loss_rows} held-out rows"
     figure.text(0.025, 1 - 0.54 / total, words, size=9, color=SOFT_INK, parse_math=False)
+    heads = shorten(head_words(result), SIGNS_OF_WORDS)
+    figure.text(0.025, 1 - 0.74 / total, heads, size=9, color=SOFT_INK, parse_math=False)
     axes = figure.add_axes((0.62 / width, 0.55 / total, (width - 1.85) / width, body / total))
     bar = figure.add_axes((1 - 0.98 / width, 0.55 / total, 0.16 / width, body / total))
     draw_plane(axes, result, bar)
@@ -80,11 +84,14 @@ def draw_plane(axes: Axes, result: PlaneResult, bar: Axes) -> None:
     lines = axes.contour(
         result.x, result.y, heights, levels=list(edges[1:-1]), colors=INK, linewidths=0.5, alpha=0.5
     )
+    taken: list[tuple[float, float]] = []
     for label in axes.clabel(lines, fontsize=8, fmt=_level, inline=False):
         label.set_path_effects([withStroke(linewidth=2.2, foreground=PANEL)])
         label.set_color(INK)
         # there is no room for a number where a model's name stands; the scale tells the level
-        if not _has_room(label.get_position(), result):
+        if _has_room(label.get_position(), result, taken):
+            taken.append(label.get_position())
+        else:
             label.remove()
     corners = np.vstack((result.positions, result.positions[:1]))
     axes.plot(*corners.T, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
@@ -107,7 +114,8 @@ def draw_plane(axes: Axes, result: PlaneResult, bar: Axes) -> None:
     axes.set_xlabel("distance along the first two models (L2)", size=8.5, color=SOFT_INK)
     axes.set_ylabel("distance beside it (L2)", size=8.5, color=SOFT_INK)
     scale = axes.figure.colorbar(filled, cax=bar, spacing="uniform", ticks=list(edges))
-    scale.set_label("held-out loss (nats)", size=8.5, color=SOFT_INK)
+    unit = f" ({result.loss_unit})" if result.loss_unit else ""
+    scale.set_label(f"held-out loss{unit}", size=8.5, color=SOFT_INK)
     scale.ax.set_yticklabels([_level(it) for it in edges])
     scale.ax.tick_params(labelsize=8, colors=SOFT_INK, length=0)
     scale.outline.set_visible(False)
@@ -117,10 +125,15 @@ def _level(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _has_room(position: tuple[float, float], result: PlaneResult) -> bool:
+def _has_room(
+    position: tuple[float, float], result: PlaneResult, taken: list[tuple[float, float]]
+) -> bool:
+    """Tell whether a number can stand somewhere: off the edge, the models' names, other numbers."""
     corner = np.array([result.x[0], result.y[0]])
     sides = np.array([result.x[-1], result.y[-1]]) - corner
     here = (np.asarray(position) - corner) / sides
     apart = np.abs((result.positions - corner) / sides - here)
     inside = bool((here > EDGE).all() and (here < 1 - EDGE).all())
-    return inside and not (apart < ROOM).all(axis=1).any()
+    beside = np.abs((np.array(taken).reshape(-1, 2) - corner) / sides - here)
+    free = not (beside < BESIDE).all(axis=1).any()
+    return inside and free and not (apart < ROOM).all(axis=1).any()

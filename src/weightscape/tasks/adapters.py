@@ -51,13 +51,25 @@ def adapted_names(module: nn.Module, head: Sequence[str] = ()) -> frozenset[str]
     )
 
 
-def merge_adapter(module: nn.Module) -> nn.Module:
+def adapter_kind(names: Iterable[str]) -> str | None:
+    """Tell from the names of a module's tensors which kind of adapter it carries, in words."""
+    parts = {part for name in names for part in name.split(".")}
+    kinds = {"lora_A": "LoRA", "lora_embedding_A": "LoRA", "prompt_encoder": "prefix"}
+    kinds[bottleneck.CHILD] = "bottleneck"
+    return next((kind for part, kind in kinds.items() if part in parts), None)
+
+
+def merge_adapter(module: nn.Module, name: str = "this model") -> nn.Module:
     """Give a whole model that has taken its LoRA factors in; the one given goes on as it was.
 
     Raises BadInput for other adapters, which no change of the base's weights can stand for.
     """
     if not any("lora_A" in name.split(".") for name in module.state_dict()):
-        raise BadInput("only LoRA can be merged into its base; this adapter works beside it")
+        kind = adapter_kind(module.state_dict()) or "other"
+        raise BadInput(
+            f"only LoRA can be merged into its base; {name} is a {kind} adapter, which works "
+            "beside its base's weights"
+        )
     return low_rank.merged(module)
 
 

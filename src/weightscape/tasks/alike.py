@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from weightscape.errors import MismatchedModels
+from weightscape.tasks.adapters import adapter_kind
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Task
 
@@ -47,10 +48,7 @@ def computed_by(module: nn.Module) -> dict[str, Any]:
 def check_alike(first: LiveModel, other: LiveModel, tasks: Sequence[Task]) -> None:
     """Raise MismatchedModels unless both take the same inputs and compute with them alike."""
     pair = f"{first.name} and {other.name}"
-    if (first.adapted is None) != (other.adapted is None):
-        raise MismatchedModels(
-            f"one of {pair} is an adapter and one a whole model; use space='product'"
-        )
+    _check_kinds(first, other)
     one, two = type(first.module).__name__, type(other.module).__name__
     if one != two:
         raise MismatchedModels(f"{pair} are of different families: {one} and {two}")
@@ -65,6 +63,23 @@ def check_alike(first: LiveModel, other: LiveModel, tasks: Sequence[Task]) -> No
     _check_tokenizers(first, other, tasks, pair)
 
 
+def _check_kinds(first: LiveModel, other: LiveModel) -> None:
+    """Refuse an adapter beside a whole model or beside one of another kind."""
+    kinds = [None if it.adapted is None else adapter_kind(it.adapted) for it in (first, other)]
+    if kinds[0] == kinds[1] and (first.adapted is None) == (other.adapted is None):
+        return
+    said = " and ".join(
+        f"{it.name} is {'a whole model' if it.adapted is None else f'a {kind} adapter'}"
+        for it, kind in zip((first, other), kinds, strict=True)
+    )
+    if set(kinds) == {None, "LoRA"}:
+        raise MismatchedModels(f"{said}: take the space 'product', in which LoRA is merged")
+    raise MismatchedModels(
+        f"{said}: nothing lies between them, as only LoRA is a change of its base's weights; take "
+        "models of one kind"
+    )
+
+
 def _check_base(first: LiveModel, other: LiveModel, pair: str) -> None:
     adapted = (first.adapted or frozenset()) | (other.adapted or frozenset())
     theirs = dict(other.module.state_dict())
@@ -73,14 +88,15 @@ def _check_base(first: LiveModel, other: LiveModel, pair: str) -> None:
             continue
         if name not in theirs or not torch.equal(tensor, theirs[name]):
             raise MismatchedModels(
-                f"{pair} are adapters of different bases (tensor {name!r}); use space='product'"
+                f"{pair} are adapters of different bases (tensor {name!r}); take the space "
+                "'product'"
             )
     one, two = (_scalings(model.module) for model in (first, other))
     for name in one.keys() & two.keys():
         if one[name] != two[name]:
             raise MismatchedModels(
                 f"{pair} scale their factors differently (layer {name!r}, by {one[name]} and "
-                f"{two[name]}); use space='product'"
+                f"{two[name]}); take the space 'product'"
             )
 
 

@@ -118,7 +118,9 @@ def load_dynamics(folder: str | Path) -> Dynamics:
     """
     path = Path(folder) / FILE
     if not path.is_file():
-        raise NotFound(f"{folder}: has no {FILE}; fine-tune with record_dynamics to get one")
+        raise NotFound(
+            f"{folder}: has no {FILE}; fine-tuning writes one if asked to record dynamics"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             if any(it.compress_type or it.file_size > _LARGEST for it in archive.infolist()):

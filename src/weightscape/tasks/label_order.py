@@ -12,6 +12,7 @@ from torch import nn
 from weightscape.errors import BadInput
 from weightscape.io.json_files import read_json
 from weightscape.tasks.heads import told_labels
+from weightscape.tasks.labels import listed
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Task
@@ -29,7 +30,7 @@ def load_in_order(source: Source, task: Task, loading: Mapping[str, Any]) -> Liv
     """
     if isinstance(source, LiveModel):
         return _reordered(source, task, shared=True)
-    stored = _stored_labels(source)
+    stored = stored_labels(source)
     if stored is None or not _is_permuted(stored, task):
         model = load_model(source, task, **loading)
     else:  # loaded for the labels that it was made for, so that its head is kept
@@ -41,8 +42,8 @@ def _is_permuted(labels: tuple[str, ...], task: Task) -> bool:
     return labels != task.labels and sorted(labels) == sorted(task.labels)
 
 
-def _stored_labels(source: str | Path) -> tuple[str, ...] | None:
-    """Tell what a folder's configuration numbers its labels by."""
+def stored_labels(source: str | Path) -> tuple[str, ...] | None:
+    """Tell what a folder's configuration numbers its labels by; None where it does not."""
     file = Path(source) / "config.json"
     return told_labels(read_json(file)) if file.is_file() else None
 
@@ -76,8 +77,8 @@ def _answering_layer(module: nn.Module, model: LiveModel) -> nn.Linear:
     plain = not any("lora_" in name for name in parts)
     if not linear or linear[-1].out_features != len(model.labels) or not plain:
         raise BadInput(
-            f"{model.name} answers its labels in the order {list(model.labels)}, the task has "
-            "another, and its head is no plain linear layer whose rows could follow; use "
-            "head='probe'"
+            f"{model.name} answers its labels in the order {listed(model.labels)}, the task has "
+            "another, and its head is no plain linear layer whose rows could follow; take the "
+            "head 'probe'"
         )
     return linear[-1]

@@ -53,7 +53,7 @@ def load_model(
     else:
         model = load_auto(source, task, init_seed, trust_remote_code)
     if merge_adapter and model.adapted is not None:
-        module = adapters.merge_adapter(model.module)
+        module = adapters.merge_adapter(model.module, model.name)
         model = replace(model, module=module, adapted=None, head=head_prefixes(module, task))
     model.module.to(device=place, dtype=dtype or torch.float32).eval()
     return model

@@ -16,7 +16,8 @@ from weightscape.progress import Progress, silent
 from weightscape.tasks.adapters import merge_adapter
 from weightscape.tasks.alike import check_alike, computed_by
 from weightscape.tasks.heads import head_prefixes
-from weightscape.tasks.label_order import Source, load_in_order
+from weightscape.tasks.label_order import Source, load_in_order, stored_labels
+from weightscape.tasks.labels import listed
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Task
 
@@ -29,6 +30,7 @@ class SpannedModels:
 
     head: "own" when the models' heads lie in the span with the rest; "probe" when heads are left
     out and a linear probe is to be fitted; otherwise the name of the model whose head stays.
+    head_reason: why "auto" came to a probe, in words; empty where it did not.
     space: "factor" when only adapters' tensors are spanned, "product" for whole weights.
     fingerprints: of each model's spanned tensors; surroundings: of what else the module computes
     with. An evaluation at a point follows from these and the point.
@@ -41,6 +43,7 @@ class SpannedModels:
     names: tuple[str, ...]
     fingerprints: tuple[str, ...]
     surroundings: str
+    head_reason: str = ""
 
     def with_model(self, name: str, tensors: Mapping[str, Tensor]) -> "SpannedModels":
         """Add one more model to the span, given the tensors that move (others may be left out)."""
@@ -91,7 +94,7 @@ def open_span(
     first: LiveModel | None = None
     names: list[str] = []
     states: list[Mapping[str, Tensor]] = []
-    headless: list[str] = []
+    headless: list[Headless] = []
     heads: tuple[str, ...] = ()
     with progress.stage("loading", total=len(sources), unit="models") as advance:
         for source in sources:
@@ -124,6 +127,7 @@ def open_span(
         names=tuple(names),
         fingerprints=tuple(tensors_fingerprint(state) for state in states),
         surroundings=_surroundings(live, span, heads if policy == "probe" else ()),
+        head_reason=headless[0].reason if head == "auto" and policy == "probe" else "",
     )
 
 
@@ -142,7 +146,7 @@ def _load(source: Source, task: Task, loading: Mapping[str, Any]) -> LiveModel:
     model = load_in_order(source, task, loading)
     if model.adapted is None or not loading["merge_adapter"]:
         return model
-    module = merge_adapter(model.module)
+    module = merge_adapter(model.module, model.name)
     return replace(model, module=module, adapted=None, head=head_prefixes(module, task))
 
 
@@ -188,38 +192,49 @@ def _made_for(model: LiveModel, tasks: Sequence[Task]) -> bool:
     )
 
 
-def _lacking(model: LiveModel, name: str, tasks: Sequence[Task]) -> str:
+@dataclass(frozen=True, slots=True)
+class Headless:
+    """A model without a head for a task: the reason in a few words, and as an error."""
+
+    reason: str
+    error: str
+
+
+def _lacking(model: LiveModel, name: str, tasks: Sequence[Task]) -> Headless:
     """Say which labels a model has no head of its own for."""
     task = next(task for task in tasks if not _made_for(model, (task,)))
-    other = "" if model.labels is None else f" (its head answers {list(model.labels)})"
-    return (
-        f"{name} has no head of its own for the labels {list(task.labels)} of task "
-        f"{task.name!r}{other}; use head='probe', or a model whose head was made for them"
+    has = model.labels or (None if model.folder is None else stored_labels(model.folder))
+    other = "" if has is None else f" (its head answers {listed(has)})"
+    wanted = f"the labels {listed(task.labels)}" if task.labels else "the numbers"
+    return Headless(
+        f"{name} has no head for the labels of {task.name}{other}",
+        f"{name} has no head of its own for {wanted} of task {task.name!r}{other}; take the head "
+        "'probe', or a model whose head was made for them",
     )
 
 
 def _settle_head(
     head: str | Path | LiveModel,
-    headless: Sequence[str],
+    headless: Sequence[Headless],
     first: LiveModel,
     tasks: Sequence[Task],
     loading: Mapping[str, Any],
 ) -> tuple[str, LiveModel]:
     if head in ("auto", "own", "probe"):
         if head == "own" and headless:
-            raise BadInput(headless[0])
+            raise BadInput(headless[0].error)
         if head == "own" or (head == "auto" and not headless):
             return "own", first
         if any(task.kind not in ("classification", "pair") for task in tasks):
             raise BadInput(
-                "a linear probe answers with labels or numbers; use head='own' for texts"
+                "a linear probe answers with labels or numbers; take the head 'own' for texts"
             )
         return "probe", first
     giver = _detached(_load(head, tasks[0], loading), head)
     if not _made_for(giver, tasks):
         raise BadInput(
-            f"the head of {giver.name} was made for the labels {list(giver.labels or ())}, "
-            f"the task has {list(tasks[0].labels)}; choose another model, or head='probe'"
+            f"the head of {giver.name} was made for the labels {listed(giver.labels or ())}, "
+            f"the task has {listed(tasks[0].labels)}; choose another model, or the head 'probe'"
         )
     check_alike(first, giver, tasks)
     return giver.name, giver

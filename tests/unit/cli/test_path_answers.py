@@ -16,7 +16,9 @@ from weightscape.report.path_words import (
     advice,
     best_words,
     metric_words,
+    plane_words,
     rows_wanted,
+    series_words,
     verdict_words,
 )
 
@@ -107,11 +109,37 @@ def test_the_best_point_says_whether_it_beats_both_ends() -> None:
     (series,) = synthetic_path().series
     inside = replace(series.best, t=0.4, gain=0.02, gain_interval=(0.01, 0.03), beats_both=True)
     assert best_words(inside) == (
-        "best point: t = 0.40 (chosen on train rows), 0.020 less loss than the better end "
-        "(0.010 to 0.030): beats both ends beyond noise"
+        "best point: t = 0.40 (chosen on train rows), loss 0.020 (0.010 to 0.030) below that of "
+        "the better end: beats both ends beyond noise"
     )
-    assert best_words(replace(inside, beats_both=False)).endswith("not beyond noise")
+    assert "but not than the other" in best_words(replace(inside, beats_both=False))
+    worse = replace(inside, gain=-0.033, gain_interval=(-0.069, -0.004), beats_both=False)
+    assert best_words(worse).endswith(
+        "loss 0.033 (0.004 to 0.069) above that of the better end: worse than that end beyond noise"
+    )
+    unclear = replace(worse, gain_interval=(-0.069, 0.01))
+    assert "(-0.010 to 0.069) above" in best_words(unclear)
+    assert best_words(unclear).endswith("no difference beyond noise, as the interval holds 0")
     assert best_words(replace(inside, t=1.0)) == "best point: the second end itself"
+
+
+def test_with_a_probe_words_are_about_rows_that_it_was_not_fitted_on() -> None:
+    probed = replace(synthetic_path(), head="probe", head_reason="a has no head for the labels")
+    (series,) = probed.series
+    said = series_words(series, probed)
+    (known,) = (it for it in said if "known all along" in it)
+    assert known.startswith(f"of {len(series.held_out.rows)} held-out rows")
+    assert known.endswith("the probe was fitted on the training rows")
+    assert said[-1].endswith("refitted at every point on training rows, as a has no head for "
+                             "the labels")  # fmt: skip
+    own = series_words(series, synthetic_path())
+    assert any(f"of {len(series.train.rows)} training rows" in it for it in own)
+
+
+def test_a_plane_tells_what_was_done_with_the_heads() -> None:
+    plane = replace(synthetic_plane(), head="probe", head_reason="c has no head for the labels")
+    assert "as c has no head" in plane_words(plane)[-1]
+    assert plane_words(replace(plane, head="own"))[-1] == "heads: interpolated with the rest"
 
 
 def test_the_terminal_shows_the_verdict_first_and_the_points_that_matter(

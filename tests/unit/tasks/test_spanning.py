@@ -70,11 +70,22 @@ def test_adapters_are_spanned_by_their_own_tensors_or_by_what_they_make(tuned, s
 
 def test_an_adapter_and_a_whole_model_meet_in_product_space_only(tuned, sentiment):
     folders = [tuned["full-1"], tuned["lora-1"]]
-    with pytest.raises(MismatchedModels, match="space='product'"):
+    with pytest.raises(MismatchedModels, match="take the space 'product'"):
         open_span(folders, sentiment, **CPU)
     spanned = open_span(folders, sentiment, space="product", **CPU)
     ends = [alone(folder, sentiment) for folder in folders]
     assert losses(spanned, sentiment, (0.0,), (1.0,)) == pytest.approx(ends, abs=1e-5)
+
+
+def test_adapters_of_two_kinds_are_refused_by_their_kinds(tuned, sentiment, tmp_path):
+    base = shutil.copytree(tuned["lora-1"].parent / "tiny", tmp_path / "tiny")
+    houlsby = dataclasses.replace(HOW, method="adapter", bottleneck=2, steps=1)
+    other = fine_tune(base, sentiment, tmp_path / "narrow", houlsby).folder
+    said = "lora-1 is a LoRA adapter and narrow is a bottleneck adapter: nothing lies between them"
+    with pytest.raises(MismatchedModels, match=said):
+        open_span([tuned["lora-1"], other], sentiment, **CPU)
+    with pytest.raises(BadInput, match="merged into its base; narrow is a bottleneck adapter"):
+        open_span([tuned["lora-1"], other], sentiment, space="product", **CPU)
 
 
 def test_a_live_adapter_is_taken_into_a_copy_of_its_base(tuned, sentiment):
@@ -100,11 +111,15 @@ def test_heads_of_other_tasks_are_left_out(tuned, sentiment):
     renamed = dataclasses.replace(sentiment, labels=("nay", "yea"))
     spanned = open_span([tuned["full-1"], tuned["full-2"]], renamed, **CPU)
     assert spanned.head == "probe"
+    assert spanned.head_reason == (
+        "full-1 has no head for the labels of sentiment (its head answers 'neg', 'pos')"
+    )
+    assert open_span([tuned["full-1"]] * 2, sentiment, **CPU).head_reason == ""
     assert not any("classifier" in name for name in (*spanned.span.names, *spanned.span.constants))
     found = Objective(spanned, renamed, Scoring()).at((0.5,))
     assert found.train.metrics["accuracy"] > 0.5
     texts = dataclasses.replace(sentiment, kind="causal", labels=(), metrics=("loss",))
-    with pytest.raises(BadInput, match="use head='own'"):
+    with pytest.raises(BadInput, match="take the head 'own'"):
         open_span([tuned["full-1"], tuned["full-2"]], [renamed, texts], head="probe", **CPU)
 
 
