@@ -3,14 +3,16 @@
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from weightscape.errors import BadInput, NotFound
+from weightscape.errors import BadInput, NotFound, WeightscapeError
 
 
 def import_callable(name: str, near: Path | None = None) -> Callable[..., Any]:
@@ -40,6 +42,27 @@ def import_callable(name: str, near: Path | None = None) -> Callable[..., Any]:
         raise BadInput(f"{name!r} is a {type(found).__name__}; give a function")
     function: Callable[..., Any] = found
     return function
+
+
+@contextmanager
+def telling_failure(function: object, what: str) -> Iterator[None]:
+    """Turn what a caller's own function raises into one line that names it; raises BadInput.
+
+    The error itself, with its traceback, stays the cause.
+    """
+    try:
+        yield
+    except (WeightscapeError, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            raise
+        module = getattr(function, "__module__", None) or ""
+        # modules beside a task file are imported under a name of their own
+        module = re.sub(r"^weightscape_task_[0-9a-f]+_", "", module)
+        name = getattr(function, "__qualname__", None) or type(function).__name__
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+        raise BadInput(f"{what} {f'{module}:{name}'.lstrip(':')} failed: {reason}") from error
 
 
 def _module(name: str, near: Path | None) -> ModuleType:

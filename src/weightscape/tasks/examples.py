@@ -99,6 +99,12 @@ def _labels(table: TaskTable) -> Callable[[Records, int, str], Any]:
             )
         name = label_name(value)
         if codes is None:
+            if name.lower() == "nan" and name not in (table.labels or ()):
+                raise BadInput(
+                    f"{records.where(row)}: column {column!r} holds {name!r}, which is how many "
+                    "programs write an empty cell; take the row out, or list it under 'labels' if "
+                    "it is a label"
+                )
             return name
         if name not in codes:
             raise BadInput(

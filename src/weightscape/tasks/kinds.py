@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from weightscape.errors import BadInput, WeightscapeError
 from weightscape.tasks.batches import Batch
+from weightscape.tasks.callables import telling_failure
 from weightscape.tasks.processors import NOT_WRITTEN
 from weightscape.tasks.task import Task
 
@@ -148,7 +149,8 @@ def _score_tokens(logits: Tensor, targets: Tensor, module: nn.Module) -> RowScor
 def _score_custom(module: nn.Module, batch: Batch, task: Task) -> RowScores:
     if task.function is None:
         raise BadInput(f"task {task.name!r} is of kind custom and names no function")
-    given = task.function(module, [example.inputs for example in batch.examples])
+    with telling_failure(task.function, f"task {task.name!r}: its function"):
+        given = task.function(module, [example.inputs for example in batch.examples])
     if isinstance(given, RowScores):
         return given
     who = f"the function of task {task.name!r}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from weightscape.errors import BadInput, MismatchedModels
 from weightscape.geometry.align import strip_wrappers
 from weightscape.io import Checkpoint, open_checkpoint
-from weightscape.tasks.callables import import_callable
+from weightscape.tasks.callables import import_callable, telling_failure
 from weightscape.tasks.heads import draw_head, head_prefixes, suits, told_labels
 from weightscape.tasks.live import LiveModel, Processor
 from weightscape.tasks.processors import ArrayProcessor, RecordProcessor
@@ -53,7 +53,9 @@ def _made(factory: Factory, task: Task, seed: int) -> tuple[nn.Module, Processor
     make = import_callable(factory) if isinstance(factory, str) else factory
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = make(task) if _takes_task(make) else make()
+        takes_task = _takes_task(make)
+        with telling_failure(make, "the factory"):
+            made = make(task) if takes_task else make()
     module, processor = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module):
         raise BadInput(

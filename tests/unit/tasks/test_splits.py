@@ -100,7 +100,7 @@ def test_the_first_rows_of_a_split_are_a_sample_of_it_also_of_a_sorted_file():
 
 
 def test_a_text_on_both_sides_is_refused():
-    with pytest.raises(BadInput, match="'same' in splits 'train' and 'test'"):
+    with pytest.raises(BadInput, match=r"'same' in splits 'train' \(row 0\) and 'test' \(row "):
         make_task("t", "", {"train": [("same", "a"), ("b", "b")], "test": [("same", "a")]})
 
 

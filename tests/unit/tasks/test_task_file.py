@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weightscape.errors import BadInput, NotFound, UnknownName
+from weightscape.progress import Silent
 from weightscape.tasks import text_data
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.task_file import load_task
@@ -17,6 +18,16 @@ def folder(tmp_path):
     rows = [f"text number {i},{'yes' if i % 2 else 'no'}" for i in range(100)]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows]))
     return tmp_path
+
+
+class Notes(Silent):
+    """A progress that keeps what it is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def note(self, message):
+        self.said.append(message)
 
 
 def write_task(folder, text):
@@ -152,8 +163,11 @@ def test_a_text_on_both_sides_is_refused_or_dropped_from_training(tmp_path):
     lines(tmp_path, "a.jsonl", pairs[:20])
     lines(tmp_path, "b.jsonl", pairs[18:])
     data = "data: {train: a.jsonl, test: b.jsonl}"
-    with pytest.raises(BadInput, match=r"the pair 'a', '1[89]' in splits 't\w+' and 't\w+'"):
+    where = r"'t\w+' \(row \d+\)"
+    said = rf"the pair 'a', '1[89]' in splits {where} and {where}; 2 inputs are"
+    with pytest.raises(BadInput, match=said) as caught:
         load_task(write_task(tmp_path, f"{data}\nsplit: {{shares: {{train: 1}}}}"))
+    assert "'split: {overlap: drop}'" in str(caught.value)
     task = load_task(write_task(tmp_path, f"{data}\nsplit: {{overlap: drop}}"))
     assert len(task.rows("train")) + len(task.rows("validation")) == 18
     assert len(task.rows("test")) == 12
@@ -353,3 +367,31 @@ def test_whatever_a_data_file_holds_it_is_one_line_or_a_task(tmp_path, suffix, c
         load_task(file)
     except BadInput as error:
         assert "\n" not in str(error) and len(str(error)) < 1000
+
+
+def test_a_missing_data_file_is_told_with_the_task_file_that_names_it(tmp_path):
+    file = write_task(tmp_path, "data: nowhere.csv")
+    with pytest.raises(NotFound, match=rf"{file.name}: key 'data': .*nowhere\.csv: no such file"):
+        load_task(file)
+
+
+@pytest.mark.parametrize(
+    ("cells", "noted"),
+    [(range(30), True), ([0.5, 1, 2], True), (range(6), False), ("ab", False)],
+)
+def test_numbers_that_are_taken_for_labels_are_told(tmp_path, cells, noted):
+    cells = list(cells)
+    rows = [{"text": f"t{i}", "label": cells[i % len(cells)]} for i in range(200)]
+    lines(tmp_path, "a.jsonl", rows)
+    notes = Notes()
+    load_task(write_task(tmp_path, "data: a.jsonl"), progress=notes)
+    assert any("'labels: number'" in it for it in notes.said) == noted
+
+
+def test_a_label_that_reads_nan_is_an_empty_cell_unless_it_is_stated(tmp_path):
+    rows = ["text,label", *(f"t{i},{'nan' if i % 3 else 'good'}" for i in range(60))]
+    (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(BadInput, match=r"a\.csv, line 3: column 'label' holds 'nan'"):
+        load_task(write_task(tmp_path, "data: a.csv"))
+    task = load_task(write_task(tmp_path, "data: a.csv\nlabels: [good, nan]"))
+    assert task.labels == ("good", "nan")
