@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,6 +28,8 @@ from weightscape.progress import Advance, Progress
 
 # Columns of a pipe, which has no width of its own.
 WIDEST = 1000
+# Seconds between two lines of a stage where no bar can be drawn.
+SILENCE = 30.0
 
 
 def out() -> Console:
@@ -43,7 +46,7 @@ def err() -> Console:
 
 
 class TerminalProgress:
-    """Draws stages as bars that vanish when done; without a terminal, one line a stage."""
+    """Draws stages as bars that vanish when done; without a terminal, as a line now and then."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
         self._console = console
@@ -55,12 +58,26 @@ class TerminalProgress:
         if self._quiet or total == 0:
             yield lambda amount: None
         elif not self._console.is_terminal:
-            self._console.print(f"{escape(printable(label))} ...", soft_wrap=True)
-            yield lambda amount: None
+            self.note(f"{label} ...")
+            yield self._telling(label, total, unit)
         else:
             with Bars(*_columns(unit), console=self._console, transient=True) as bars:
                 task = bars.add_task(escape(printable(label)), total=total)
                 yield lambda amount: bars.advance(task, amount)
+
+    def _telling(self, label: str, total: float | None, unit: str) -> Advance:
+        """Tell every half minute how far a stage is, and how long it will go on."""
+        done, began = 0.0, monotonic()
+        last = began
+
+        def advance(amount: float) -> None:
+            nonlocal done, last
+            done, now = done + amount, monotonic()
+            if now - last >= SILENCE and (total is None or done < total):
+                last = now
+                self.note(f"{label}: {_how_far(done, total, unit, now - began)} ...")
+
+        return advance
 
     def note(self, message: str) -> None:
         """Print one line."""
@@ -76,6 +93,34 @@ def _columns(unit: str) -> list[ProgressColumn]:
         else [MofNCompleteColumn(), TextColumn(unit)]
     )
     return [*shared, *amount, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+
+
+def _how_far(done: float, total: float | None, unit: str, seconds: float) -> str:
+    """Say how much of a stage is done, and the time left if it goes on as it went.
+
+    >>> _how_far(25, 100, "steps", 60)
+    '25 of 100 steps, about 3 min left'
+    >>> _how_far(3, None, "", 60)
+    '3'
+    """
+    many = size if unit == "B" else lambda count: f"{count:,.0f}"
+    named = unit if unit != "B" else ""
+    if total is None:
+        return f"{many(done)} {named}".strip()
+    said = f"{many(done)} of {many(total)} {named}".strip()
+    return f"{said}, about {duration(seconds * (total / done - 1))} left" if done else said
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time for a person.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('42 s', '3 min', '2 h 30 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

@@ -34,6 +34,25 @@ def test_what_is_no_size_is_refused_by_name(text: str) -> None:
         parse_size(text)
 
 
+def test_without_a_terminal_a_line_now_and_then_tells_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(console, "monotonic", lambda: clock[0])
+    shown = io.StringIO()
+    progress = console.TerminalProgress(Console(file=shown), quiet=False)
+    with progress.stage("training", total=10, unit="steps") as advance:
+        for _ in range(10):
+            clock[0] += 12
+            advance(1)
+    assert shown.getvalue().splitlines() == [
+        "training ...",
+        "training: 3 of 10 steps, about 84 s left ...",
+        "training: 6 of 10 steps, about 48 s left ...",
+        "training: 9 of 10 steps, about 12 s left ...",
+    ]
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.text(max_size=20))
 def test_nothing_that_a_terminal_obeys_is_printable(text: str) -> None:
