@@ -25,7 +25,7 @@ from weightscape.tasks.adapters import write_adapter
 from weightscape.tasks.bases import find_base
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.live import LiveModel
-from weightscape.tasks.models import config_dict, tokenizer_files
+from weightscape.tasks.models import companion_files, config_dict
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Task
@@ -215,7 +215,7 @@ def _fill(half: Path, spanned: SpannedModels, number: int) -> None:
         parent = "" if model.folder is None else str(find_base(model.folder))
         write_adapter(model.module, half, parent=parent, names=model.adapted)
     else:
-        files = {} if model.folder is None else tokenizer_files(model.folder)
+        files = {} if model.folder is None else companion_files(model.folder)
         spanned.span.export(point, half, config=_config(model), extra_files=files)
     labels = None if spanned.head == "probe" else model.labels
     told = {"bend_between": spanned.names[:2], "labels": labels}

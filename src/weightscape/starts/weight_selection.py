@@ -25,7 +25,7 @@ from weightscape.io import open_checkpoint, write_checkpoint
 from weightscape.io.checkpoint import Checkpoint
 from weightscape.io.json_files import read_json
 from weightscape.tasks.auto_models import import_transformers
-from weightscape.tasks.models import config_dict, tokenizer_files
+from weightscape.tasks.models import companion_files, config_dict
 
 LayerChoice = Literal["first", "uniform"]
 
@@ -85,7 +85,7 @@ def select_weights(
     }
     files = {
         "provenance.json": (json.dumps(told, indent=2) + "\n").encode(),
-        **tokenizer_files(source),
+        **companion_files(source),
     }
     return write_checkpoint(out, tensors, config=config_dict(module), extra_files=files)
 

@@ -13,7 +13,7 @@ from weightscape.starts.heads import HeadStart, set_head
 from weightscape.starts.pool import Pool, point_of, write_point
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.live import LiveModel
-from weightscape.tasks.models import config_dict, tokenizer_files
+from weightscape.tasks.models import companion_files, config_dict
 from weightscape.tasks.task import Task
 
 PROVENANCE = "provenance.json"
@@ -79,4 +79,4 @@ def _config(live: LiveModel, task: Task) -> dict[str, Any] | None:
 
 
 def _companions(live: LiveModel) -> dict[str, bytes]:
-    return tokenizer_files(live.folder) if live.folder is not None and live.folder.is_dir() else {}
+    return companion_files(live.folder) if live.folder is not None and live.folder.is_dir() else {}

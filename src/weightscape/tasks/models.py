@@ -75,7 +75,7 @@ def usable_device(wanted: torch.device | str | None) -> torch.device:
         raise BadInput(f"device {str(wanted)!r} cannot be used: {reason}") from None
 
 
-def tokenizer_files(folder: Path) -> dict[str, bytes]:
+def companion_files(folder: Path) -> dict[str, bytes]:
     """Read the files that a model needs beside weights and configuration.
 
     What tells how its inputs are made, and the code that its configuration names (`auto_map`).

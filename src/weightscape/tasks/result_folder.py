@@ -10,7 +10,7 @@ from weightscape.io import write_checkpoint
 from weightscape.io.json_files import read_json
 from weightscape.tasks.adapters import merge_adapter, write_adapter
 from weightscape.tasks.live import LiveModel
-from weightscape.tasks.models import config_dict, tokenizer_files
+from weightscape.tasks.models import companion_files, config_dict
 
 
 def write_model(model: LiveModel, folder: Path, *, parent: str, merge: bool = False) -> None:
@@ -58,9 +58,9 @@ def _config(model: LiveModel, whole: nn.Module) -> dict[str, Any] | None:
 def _companions(model: LiveModel) -> dict[str, bytes]:
     """Read the files that prepare a model's inputs, from its folder or out of its tokenizer."""
     if model.folder is not None and model.folder.is_dir():
-        return tokenizer_files(model.folder)
+        return companion_files(model.folder)
     if hasattr(model.tokenizer, "save_pretrained"):
         with tempfile.TemporaryDirectory() as folder:
             model.tokenizer.save_pretrained(folder)
-            return tokenizer_files(Path(folder))
+            return companion_files(Path(folder))
     return {}
