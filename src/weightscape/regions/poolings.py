@@ -44,7 +44,7 @@ class Deltas:
         if self.base is not None:
             place = self.tree.models.index(self.base)
             norms = gram.diagonal()
-            centred = centre_on(gram, place)
+            centred: Float64[np.ndarray, "N N"] = centre_on(gram, place)
             noise = centred.diagonal() <= RESOLUTION * np.maximum(norms, norms[place])
             centred[noise] = np.where(np.isfinite(centred[noise]), 0.0, np.nan)
             centred[:, noise] = np.where(np.isfinite(centred[:, noise]), 0.0, np.nan)

@@ -75,7 +75,11 @@ def collect(
         regions=tuple(
             PageRegion(it.label, it.members, it.medoid) for found in chosen for it in found.regions
         ),
-        heats=tuple(_heat(found) for found in chosen if len(found.models) > 2),
+        heats=tuple(
+            heat
+            for heat in (_heat(found) for found in chosen if len(found.models) > 2)
+            if len(heat.names) > 1
+        ),
         skipped=tuple(PageSkipped(it.path, it.reason) for it in atlas.skipped()),
         undecided=tuple(PageUndecided(it.models, it.reason) for it in forest.undecided),
         notes=tuple(dict.fromkeys(note for found in chosen for note in found.notes)),
@@ -188,8 +192,10 @@ def _near(
 
 
 def _heat(found: RegionMap) -> PageHeat:
-    names = [name for name in found.order if name != found.base]
-    places = [found.models.index(name) for name in names]
+    # the base has no delta, nor have its copies: blank rows of the heat map
+    places = [found.models.index(name) for name in found.order]
+    places = [i for i in places if np.isfinite(found.cosine[i, i])]
+    names = [found.models[i] for i in places]
     matrix = np.asarray(found.cosine)[np.ix_(places, places)]
     label = f"tree of {found.base}" if found.base else f"tree of {found.models[0]}"
     return PageHeat(label, tuple(names), matrix)
