@@ -43,7 +43,7 @@ def draw_knowledge(
     kind = rows_words(split)
     many = f"{len(rows)} of {len(table.rows)}"
     title = (
-        f"{shorten(series.task, 14)}: {many} {kind} rows (dark: wrong)"
+        f"{shorten(series.task, 11)}: {many} {kind}, dark: wrong"
         if named
         else f"{many} {kind} rows (dark: wrong); the other {always} are right all along"
     )

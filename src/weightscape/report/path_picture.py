@@ -12,7 +12,7 @@ from weightscape.report.knowledge_order import told_rows
 from weightscape.report.knowledge_picture import draw_knowledge
 from weightscape.report.path_words import (
     curve_words,
-    head_words,
+    head_tag,
     number,
     told_table,
     verdict_words,
@@ -41,7 +41,7 @@ def plot_path(result: PathResult, path: str | Path) -> Path:
     shown = list(result.series)
     tables = [it for it in shown if _has_table(told_table(it, result.head))]
     metric = next((name for name in shown[0].points[0].metrics if name != "loss"), None)
-    heads = "" if result.head == "own" else head_words(result)
+    heads = "" if result.head == "own" else head_tag(result)
     lines = len(shown) + bool(heads)
     head = HEAD + LINE_OF_WORDS * lines + (LINE_OF_WORDS if len(shown) > 1 else 0)
     heights = [LOSS] + ([METRIC] if metric else []) + ([TABLE] if tables else [])
@@ -228,6 +228,7 @@ def _mark_chance(axes: Axes, series: Series, place: int, many: int) -> None:
         ha="right" if right else "left",
         va="bottom",
         parse_math=False,
+        path_effects=[withStroke(linewidth=2, foreground=PANEL)],
     )
 
 

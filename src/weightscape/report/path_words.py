@@ -172,6 +172,13 @@ def head_words(result: PathResult | PlaneResult) -> str:
     return f"heads: that of {result.head} at every point"
 
 
+def head_tag(result: PathResult | PlaneResult) -> str:
+    """Name the head in a few words, for a picture."""
+    heads = {"own": "their own, interpolated", "probe": "a linear probe at every point"}
+    why = f" ({result.head_reason})" if result.head_reason else ""
+    return f"heads: {heads.get(result.head, result.head)}{why}"
+
+
 def curve_words(result: PathResult) -> str:
     """Name the curve.
 

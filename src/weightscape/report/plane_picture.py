@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from weightscape.paths.records import PlaneResult
 from weightscape.report.canvas import new_figure, save_picture
 from weightscape.report.path_picture import plain_axes
-from weightscape.report.path_words import head_words, number
+from weightscape.report.path_words import head_tag, number
 from weightscape.report.scenery import INK, PANEL, SOFT_INK
 from weightscape.report.words import shorten
 
@@ -46,7 +46,7 @@ def plot_plane(result: PlaneResult, path: str | Path) -> Path:
     )
     words = f"{names}; {result.loss_rows} held-out rows"
     figure.text(0.025, 1 - 0.54 / total, words, size=9, color=SOFT_INK, parse_math=False)
-    heads = shorten(head_words(result), SIGNS_OF_WORDS)
+    heads = shorten(head_tag(result), SIGNS_OF_WORDS)
     figure.text(0.025, 1 - 0.74 / total, heads, size=9, color=SOFT_INK, parse_math=False)
     axes = figure.add_axes((0.62 / width, 0.55 / total, (width - 1.85) / width, body / total))
     bar = figure.add_axes((1 - 0.98 / width, 0.55 / total, 0.16 / width, body / total))
