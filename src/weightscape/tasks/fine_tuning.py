@@ -1,7 +1,7 @@
 """How a model is to be fine-tuned: plain settings, checked before anything is read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +13,16 @@ OptimiserName = Literal["adamw", "sgd", "adafactor"]
 
 ADDING_METHODS = ("lora", "adapter", "prefix")
 """Methods that leave the base as it is and train tensors beside it: they write adapters."""
+
+LEARNING_RATES: Mapping[MethodName, float] = {
+    "full": 1e-4,
+    "bitfit": 4e-3,
+    "lora": 4e-3,
+    "adapter": 4e-3,
+    "prefix": 1e-2,
+    "head": 3e-2,
+}
+"""By method, of a `FineTuning` that names none. Few or fresh tensors take far larger steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +37,9 @@ class FineTuning:
     freeze: shell patterns of parameter names that stay as they are ("*embeddings*").
     init_seed, data_seed, dropout_seed: draw the initialisation (head, adapter), the order of the
     data, and dropout, apart from one another.
-    lr: the highest learning rate, reached after `warmup`, a share of the steps; from there the
-    schedule falls to zero in a line or as a cosine, or stays.
+    lr: the highest learning rate; given as None, the method's in `LEARNING_RATES` stands here.
+    It is reached after `warmup`, a share of the steps; from there the schedule falls to zero in
+    a line or as a cosine, or stays.
     steps, batch: optimiser steps, and rows in each. weight_decay: on matrices only. optimiser: sgd
     is with momentum 0.9. clip: largest norm of the gradient; 0 leaves it as it is.
     rank, bottleneck, prefix_tokens: width of what the adding methods add. init_std: spread of a
@@ -48,7 +59,7 @@ class FineTuning:
     init_seed: int = 0
     data_seed: int = 0
     dropout_seed: int = 0
-    lr: float = 1e-4
+    lr: float = None  # type: ignore[assignment]  # a number once it is made
     steps: int = 100
     batch: int = 16
     weight_decay: float = 0.01
@@ -78,6 +89,9 @@ class FineTuning:
         ):
             if value not in known:
                 raise UnknownName(kind, str(value), known)
+        if self.lr is None:  # type: ignore[unreachable]
+            # the number itself stands in what results tell of their making
+            object.__setattr__(self, "lr", LEARNING_RATES[self.method])
         for pattern_field in ("freeze", "places"):
             if isinstance(getattr(self, pattern_field), str):
                 raise BadInput(f"{pattern_field} takes a tuple of patterns, got a lone string")

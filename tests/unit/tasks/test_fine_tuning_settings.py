@@ -1,7 +1,7 @@
 """Settings that make no sense, schedules, early stopping, and resuming with everything on."""
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +11,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from weightscape.errors import BadInput, WeightscapeError
+from weightscape.tasks.chance import is_at_chance
 from weightscape.tasks.dynamics import load_dynamics
 from weightscape.tasks.early_stopping import EarlyStopping
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import FineTuning, fine_tune
+from weightscape.tasks.fine_tuning import LEARNING_RATES
+from weightscape.tasks.metrics import chance_level
 from weightscape.tasks.models import load_model
 from weightscape.tasks.optimisers import rate_at
 from weightscape.tasks.training import Schedule, train
@@ -46,6 +49,22 @@ def test_settings_that_make_no_sense(settings, said):
     with pytest.raises(WeightscapeError, match=said) as caught:
         FineTuning(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_each_method_has_its_learning_rate_and_tells_the_number():
+    assert FineTuning().lr == FineTuning(lr=None).lr == 1e-4
+    assert FineTuning(method="lora").lr == LEARNING_RATES["lora"] > 1e-4
+    assert FineTuning(method="lora", lr=2e-5).lr == 2e-5
+    assert asdict(FineTuning(method="head"))["lr"] == LEARNING_RATES["head"]
+
+
+def test_scores_at_chance_are_told_from_others(sentiment):
+    targets = [example.target for example in sentiment.rows("test")]
+    level = max(targets.count(0), targets.count(1)) / len(targets)
+    entropy = chance_level("loss", targets, 2)
+    assert is_at_chance(sentiment, entropy, {"accuracy": level}, 500)
+    assert not is_at_chance(sentiment, entropy, {"accuracy": level + 0.1}, 500)
+    assert not is_at_chance(sentiment, entropy / 2, {"accuracy": level}, 500)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "constant"])
