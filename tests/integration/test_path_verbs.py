@@ -223,6 +223,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
     assert not {"path.json", "bends.pt", "model.safetensors"} & left
 
 
+def test_names_of_the_atlas_are_known_to_evaluate_and_fine_tune(runs: Path, tmp_path: Path) -> None:
+    known = ("--task", runs / "reviews.csv", "--device", "cpu", "--atlas", runs / "atlas")
+    scored = run("evaluate", "run-0", "run-1", *known)
+    assert scored.code == 0 and "run-1" in scored.out
+    trained = run("fine-tune", "run-0", tmp_path / "child", "--steps", 1, *known)
+    assert trained.code == 0
+    assert json.loads((tmp_path / "child" / "provenance.json").read_text())["parent"] == "run-0"
+    assert "nearest: run-" in run("fine-tune", "run-9", tmp_path / "other", *known).error()
+
+
 def test_two_processes_may_ask_the_same_at_once(runs: Path, tmp_path: Path) -> None:
     asked = _asked(runs, tmp_path / "out", "--curve", "bezier", "--steps", 10, "--json")
     files = [tmp_path / name for name in "ab"]
@@ -246,19 +256,25 @@ def test_the_same_model_twice_is_a_path_of_no_length(runs: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("path", "run-0", "run-9", "--task", "t.yml"), "no model named 'run-9'; nearest: run-"),
+        (
+            ("path", "run-0", "run-9", "--task", "reviews.csv"),
+            "no model named 'run-9'; nearest: run-",
+        ),
         (("path", "run-0", "run-1"), "--task T.yml"),
         (("path", "run-0", "run-1", "--task", "t.yml", "--curve", "arc"), "--curve is line"),
         (("path", "run-0", "run-1", "--task", "t.yml", "--points", "1"), "--points is 2 or more"),
         (("path", "run-0", "run-1", "--task", "t.yml", "--rows", "few"), "--rows is a number"),
         (("path", "run-0", "run-1", "--task", "t.yml", "--plot", "x.gif"), "must end in"),
         (("path", "run-0", "run-1", "--task", "t.yml"), "t.yml"),
-        (("path", "./nowhere", "run-1", "--task", "t.yml"), "./nowhere"),
-        (("plane", "run-0", "run-1", "run-0", "--task", "t.yml"), "three different models"),
+        (("path", "run-0", "run-1", "--task", "t", "--plot", "no/x.png"), "there is no folder"),
+        (("path", "run-0", "run-1", "--task", "t", "--out", "reviews.csv/o"), "is no folder"),
+        (("path", "./nowhere", "run-1", "--task", "reviews.csv"), "./nowhere"),
+        (("plane", "run-0", "run-1", "run-0", "--task", "reviews.csv"), "three different models"),
         (("plane", "run-0", "run-1", "run-2", "--task", "a", "--task", "b"), "one task"),
     ],
 )
 def test_wrong_arguments_are_refused_in_a_line(
-    runs: Path, more: tuple[str, ...], said: str
+    runs: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], said: str
 ) -> None:
+    monkeypatch.chdir(runs)
     assert said in run(*more, "--atlas", runs / "atlas").error()

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from weightscape.answers_tasks import EvaluateAnswer, ScoredModelAnswer
     from weightscape.tasks.task import Task
 
+SPLITS = ("train", "validation", "test")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -17,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders or hub ids.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Folders, names in the atlas, hub ids.")
+    ],
     task: Annotated[
         str, typer.Option("--task", metavar="T", help="A task file, a packaged task, or data.")
     ],
@@ -30,6 +34,7 @@ def evaluate(
         typer.Option("--head", metavar="NAME", help="own, or probe: a linear head fitted anew."),
     ] = "own",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows at once.")] = 64,
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     bf16: options.Bf16 = False,
     device: options.Device = None,
     factory: options.Factory = None,
@@ -45,19 +50,26 @@ def evaluate(
 
     Own heads count where they were made for the task's labels; --head probe needs none.
     """
-    from weightscape.answers_tasks import EvaluateAnswer
-    from weightscape.cli import console, path_checks
-    from weightscape.tasks.models import load_model
-    from weightscape.tasks.task_file import load_task
+    from weightscape.cli import console, path_checks, path_work
 
+    path_checks.check_choice("--split", split, SPLITS)
     path_checks.check_choice("--head", head, ("own", "probe"))
     limit = path_checks.parse_rows("--rows", rows)
     with console.progress(quiet or json) as progress:
-        data = load_task(task, trust_code=trust_code, progress=progress)
+        (data,) = path_work.load_tasks(
+            [task], metric=None, trust_code=trust_code, progress=progress
+        )
+        data.rows(split)
+        with path_work.atlas_if_any(atlas) as opened:
+            found = path_work.find_models(models, opened)
+
+        from weightscape.answers_tasks import EvaluateAnswer
+        from weightscape.tasks.models import load_model
+
         scored = []
-        for source in models:
+        for end in found:
             model = load_model(
-                source,
+                end.source,
                 data,
                 factory=factory,
                 init_seed=seed,
@@ -66,7 +78,7 @@ def evaluate(
             )
             how = {"split": split, "limit": limit, "batch": batch, "autocast": _dtype(bf16)}
             score = _probed if head == "probe" else _own
-            scored.append(score(source, model, data, seed=seed, progress=progress, **how))
+            scored.append(score(end.given, model, data, seed=seed, progress=progress, **how))
             del model  # two large models may not fit in memory together
     answer = EvaluateAnswer(task=data.name, split=split, head=head, models=scored)
     if json:
@@ -78,11 +90,14 @@ def evaluate(
 def _own(source: str, model: Any, task: "Task", *, seed: int, **how: Any) -> "ScoredModelAnswer":
     from weightscape.errors import BadInput
     from weightscape.tasks import evaluate as evaluation
+    from weightscape.tasks.label_order import stored_labels
+    from weightscape.tasks.labels import listed
 
     if model.drawn or (model.labels is not None and model.labels != task.labels):
-        has = f"a head for {', '.join(model.labels)}" if model.labels else "no head for them"
+        told = model.labels or (model.folder and stored_labels(model.folder))
+        has = f"a head for {listed(told)}" if told else "no head for them"
         raise BadInput(
-            f"{source}: task {task.name!r} has the labels {', '.join(task.labels[:8])}, but the "
+            f"{source}: task {task.name!r} has the labels {listed(task.labels)}, but the "
             f"model has {has}; fine-tune it, or take --head probe"
         )
     found = evaluation.evaluate(model, task, **how)
@@ -120,7 +135,7 @@ def _print(answer: "EvaluateAnswer") -> None:
     from weightscape.cli import console
 
     metrics = list(answer.models[0].metrics)
-    names = list(dict.fromkeys(["loss", *metrics]))
+    names = list(dict.fromkeys(["loss", *metrics]))  # the loss may be one of the metrics
 
     def cell(one: "ScoredModelAnswer", name: str) -> str:
         value = one.loss if name == "loss" else one.metrics[name]

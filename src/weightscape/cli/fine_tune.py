@@ -18,13 +18,18 @@ def register(app: typer.Typer) -> None:
 
 
 def fine_tune(
-    start: Annotated[str, typer.Argument(metavar="START", help="A model's folder or hub id.")],
+    start: Annotated[
+        str, typer.Argument(metavar="START", help="A folder, a name in the atlas, a hub id.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to be made.")],
     task: Annotated[
         str, typer.Option("--task", metavar="T", help="A task file, a packaged task, or data.")
     ],
     method: Annotated[str, Method] = "full",
-    lr: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 1e-4,
+    lr: Annotated[
+        float | None,
+        typer.Option("--lr", help="Highest learning rate (default: the method's)."),
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Optimiser steps.")] = 100,
     batch: Annotated[int, typer.Option("--batch", help="Rows a step.")] = 16,
     schedule: Annotated[
@@ -82,6 +87,7 @@ def fine_tune(
     score_rows: Annotated[
         int, typer.Option("--score-rows", min=1, help="Held-out rows to score it on.")
     ] = 512,
+    atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -92,20 +98,17 @@ def fine_tune(
     Stopped and started again, it goes on where it was and ends with the same bits. The folder
     tells its parent, task, arguments and scores in provenance.json, where `tree` finds them.
     """
-    from weightscape.cli import console
-    from weightscape.tasks.fine_tune import fine_tune as train
+    from weightscape.cli import console, path_checks, path_work
     from weightscape.tasks.fine_tuning import FineTuning
-    from weightscape.tasks.models import load_model
-    from weightscape.tasks.task_file import load_task
 
     names: dict[str, Any] = {"method": method, "schedule": schedule, "optimiser": optimiser}
+    names["lr"] = lr  # None stands for the method's
     how = FineTuning(
         **names,
         freeze=tuple(freeze or ()),
         init_seed=seed if init_seed is None else init_seed,
         data_seed=seed if data_seed is None else data_seed,
         dropout_seed=seed if dropout_seed is None else dropout_seed,
-        lr=lr,
         steps=steps,
         batch=batch,
         weight_decay=weight_decay,
@@ -123,12 +126,22 @@ def fine_tune(
         record_dynamics=dynamics,
         autocast=bf16,
     )
+    path_checks.check_output("OUT", out)
     with console.progress(quiet or json) as progress:
-        data = load_task(task, trust_code=trust_code, progress=progress)
-        model: Any = start
+        (data,) = path_work.load_tasks(
+            [task], metric=None, trust_code=trust_code, progress=progress
+        )
+        with path_work.atlas_if_any(atlas) as opened:
+            (found,) = path_work.find_models([start], opened)
+
+        from weightscape.tasks.chance import is_at_chance
+        from weightscape.tasks.fine_tune import fine_tune as train
+        from weightscape.tasks.models import load_model
+
+        model: Any = found.source
         if factory is not None or trust_remote_code:
             model = load_model(
-                start,
+                found.source,
                 data,
                 factory=factory,
                 init_seed=how.init_seed,
@@ -136,6 +149,11 @@ def fine_tune(
                 device=device,
             )
         done = train(model, data, out, how, score_rows=score_rows, device=device, progress=progress)
+        if is_at_chance(data, done.scores.loss, done.scores.metrics, done.scores.rows):
+            progress.note(
+                "no better than chance on held-out rows; try a higher --lr "
+                f"(it was {how.lr:g}) or more --steps (there were {how.steps})"
+            )
     _answer(done, start, data.name, how.method, json)
 
 
@@ -157,7 +175,8 @@ def _answer(done: Any, parent: str, task: str, method: str, json: bool) -> None:
     if json:
         console.answer(answer)
         return
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in answer.metrics.items())
+    metrics = {name: value for name, value in answer.metrics.items() if name != "loss"}
+    scores = "".join(f", {name} {value:.4g}" for name, value in metrics.items())
     kept = f"; best at step {answer.best_step}" if answer.best_step is not None else ""
-    line = f"{answer.folder}: loss {answer.loss:.4g}, {scores} on {answer.rows} rows{kept}"
+    line = f"{answer.folder}: loss {answer.loss:.4g}{scores} on {answer.rows} rows{kept}"
     console.out().print(console.printable(line), markup=False, soft_wrap=True)

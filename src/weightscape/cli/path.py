@@ -1,5 +1,6 @@
 """`weightscape path A B --task T`: are two models connected, and what is known on the way?"""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,7 +93,12 @@ def path(
         "batch": score_batch,
     }
     path_checks.check_plots(plot)
-    with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
+    path_checks.check_output("--out", out)
+    with ExitStack() as stack:
+        progress = stack.enter_context(console.progress(quiet or json))
+        # what is wrong with data shows in a moment, before anything heavy is loaded
+        tasks = path_work.load_tasks(task, metric=metric, trust_code=trust_code, progress=progress)
+        opened = stack.enter_context(path_work.atlas_if_any(atlas))
         ends = path_work.find_models([a, b], opened)
         learned = {"steps": steps, "lr": lr, "batch": batch, "init": init, "seed": seed}
         question = path_work.ask(
@@ -117,7 +123,7 @@ def path(
         training: Any = BendTraining(**learned)  # type: ignore[arg-type]
         result = _connect(
             ends,
-            path_work.load_tasks(task, metric=metric, trust_code=trust_code, progress=progress),
+            tasks,
             scored,
             curve=curve,
             points=points,

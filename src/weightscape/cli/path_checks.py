@@ -1,9 +1,12 @@
-"""Arguments of `path` and `plane` that make no sense, refused before anything heavy is loaded."""
+"""Arguments that make no sense, refused before anything heavy is loaded or computed."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from weightscape.errors import BadInput
+
+PICTURES = (".png", ".svg", ".pdf", ".html")
 
 
 def check_tasks(given: Sequence[str] | None) -> None:
@@ -33,14 +36,30 @@ def parse_rows(option: str, text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise BadInput(f"{option} is a number of rows or all, not {text!r}")
+        raise BadInput(f"{option} is a number of rows, 1 or more, or all, not {text!r}")
     return int(text)
 
 
 def check_plots(plots: Sequence[Path] | None) -> None:
-    """Refuse pictures that cannot be drawn, before hours of work for them."""
-    from weightscape.report.canvas import check_picture
-
+    """Refuse pictures that cannot be drawn or written, before hours of work for them."""
     for plot in plots or ():
-        if plot.suffix.lower() != ".html":
-            check_picture(plot)
+        if plot.suffix.lower() not in PICTURES:
+            raise BadInput(f"a picture's name must end in {', '.join(PICTURES)}; got {plot.name!r}")
+        folder = plot.absolute().parent
+        if not folder.is_dir():
+            raise BadInput(f"--plot {plot}: there is no folder {folder}; make it first")
+        if plot.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise BadInput(f"--plot {plot}: it cannot be written there; choose another place")
+
+
+def check_output(option: str, folder: Path | None) -> None:
+    """Refuse a folder that cannot be made: something else is in the way, or it may not be."""
+    if folder is None:
+        return
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise BadInput(f"{option} {folder}: {there} is no folder; choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"{option} {folder}: nothing may be written in {there}; choose another")

@@ -1,5 +1,6 @@
 """`weightscape plane A B C --task T`: the loss over the plane through three models."""
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -57,7 +58,13 @@ def plane(
     limit = path_checks.parse_rows("--rows", rows)
     train_limit = path_checks.parse_rows("--train-rows", train_rows)
     path_checks.check_plots(plot)
-    with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
+    path_checks.check_output("--out", out)
+    with ExitStack() as stack:
+        progress = stack.enter_context(console.progress(quiet or json))
+        (data,) = path_work.load_tasks(
+            task, metric=metric, trust_code=trust_code, progress=progress
+        )
+        opened = stack.enter_context(path_work.atlas_if_any(atlas))
         ends = path_work.find_models([a, b, c], opened)
         if len({it.source for it in ends}) < 3:
             raise BadInput("a plane needs three different models")
@@ -72,9 +79,6 @@ def plane(
             scored=[rows, train_rows, bf16],
             judged=[metric],
             loaded=[head, space, factory],
-        )
-        (data,) = path_work.load_tasks(
-            task, metric=metric, trust_code=trust_code, progress=progress
         )
         import torch
 

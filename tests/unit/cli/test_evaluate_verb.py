@@ -40,6 +40,12 @@ def test_a_table_of_models(here):
     assert "95 % intervals" in done.stderr
 
 
+def test_the_loss_stands_once_where_it_is_among_the_metrics(here):
+    (here / "t.yml").write_text("data: reviews.csv\nmetrics: [loss, accuracy]\n")
+    done = run("one", "--task", "t.yml")
+    assert done.stdout.splitlines()[0].split() == ["model", "loss", "accuracy", "rows"]
+
+
 def test_json_says_the_same_and_more(here):
     done = run("one", "--task", "reviews.csv", "--split", "train", "--rows", "9", "--json")
     (model,) = json.loads(done.stdout)["models"]
@@ -64,11 +70,11 @@ def test_a_probe_needs_no_head(here):
     ("arguments", "said"),
     [
         (["bare"], "has no head for them; fine-tune it, or take --head probe"),
-        (["nowhere/at/all"], "no such folder"),
-        (["one", "--rows", "many"], "--rows is a number of rows or all, not 'many'"),
+        (["nowhere/at/all"], "nowhere/at/all: no such file or folder"),
+        (["one", "--rows", "many"], "--rows is a number of rows, 1 or more, or all, not 'many'"),
         (["one", "--rows", "0"], "--rows is a number"),
         (["one", "--head", "its"], "--head is own or probe, not 'its'"),
-        (["one", "--split", "tset"], "no split of task 'reviews' named 'tset'"),
+        (["one", "--split", "tset"], "--split is train, validation or test, not 'tset'"),
         (["one", "--factory", "nothing"], "module:function"),
     ],
 )
