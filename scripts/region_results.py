@@ -262,7 +262,8 @@ def centroid_findings(result: Row | None) -> list[list[str]]:
         rows.append(
             [
                 f"the centroid of other models beats the base: {paper}",
-                f"{it['way']['rows'] or 'all'} rows, head {it['way']['head']}: {gained['wins']} of "
+                f"{it['way']['rows'] or 'all'} rows, head {it['way']['head']}, rate "
+                f"{it['way']['lr']:g}: {gained['wins']} of "
                 f"{len(gained['targets'])}, {points(mean)}",
                 TOO_FEW
                 if len(gained["targets"]) < FEWEST
@@ -274,7 +275,7 @@ def centroid_findings(result: Row | None) -> list[list[str]]:
 
 def named(way: Row) -> list[str]:
     """Name a way of judging."""
-    return [str(way["rows"] or "all"), way["head"]]
+    return [str(way["rows"] or "all"), f"{way['head']}, rate {way['lr']:g}"]
 
 
 def left(result: Row) -> str:

@@ -104,7 +104,8 @@ def line(it: Mapping[str, Any], start: str) -> list[Any]:
     mean = found["mean"]
     gain = f"{mean['value']:+.2f} [{mean['low']:+.2f}, {mean['high']:+.2f}]"
     wins = f"{found['wins']} ({found['clear_wins']} by {TIE}, {found['clear_losses']} lost by it)"
-    names = (way["rows"] or "all", way["head"], start, len(found["targets"]), seeds)
+    head = f"{way['head']}, {way['lr']:g}"
+    names = (way["rows"] or "all", head, start, len(found["targets"]), seeds)
     return [*names, wins, gain]
 
 
@@ -131,7 +132,8 @@ def draw(summaries: Sequence[Mapping[str, Any]]) -> Path:
         words = [f"{target} ({it['base'][target]:.0f})" for target in targets]
         axes.set_yticks(range(len(targets)), words, fontsize=8)
         rows = it["way"]["rows"] or "all"
-        axes.set_title(f"{rows} rows, head {it['way']['head']}", fontsize=10)
+        way = f"head {it['way']['head']}, rate {it['way']['lr']:g}"
+        axes.set_title(f"{rows} rows, {way}", fontsize=10)
         axes.set_xlabel("points above the base (its accuracy in brackets)")
         axes.grid(axis="x", color="#e5e5e5")
     panels[0].legend(frameon=False, fontsize=8)
