@@ -89,9 +89,9 @@ class FineTuning:
         ):
             if value not in known:
                 raise UnknownName(kind, str(value), known)
-        if self.lr is None:  # type: ignore[unreachable]
+        if self.lr is None:
             # the number itself stands in what results tell of their making
-            object.__setattr__(self, "lr", LEARNING_RATES[self.method])
+            object.__setattr__(self, "lr", LEARNING_RATES[self.method])  # type: ignore[unreachable]
         for pattern_field in ("freeze", "places"):
             if isinstance(getattr(self, pattern_field), str):
                 raise BadInput(f"{pattern_field} takes a tuple of patterns, got a lone string")
