@@ -292,6 +292,9 @@ class PathAnswer(SeriesAnswer):
     curve: str = Field(description="line, bezier or chain")
     bends: int
     head: str = Field(description="own, probe, or the model whose head was used everywhere")
+    head_reason: str = Field(
+        default="", description="why a probe was taken unasked"
+    )
     space: str = Field(description="factor or product: what was interpolated of adapters")
     distance: float = Field(description="L2 between the ends")
     distance_per_parameter: float = Field(description="L2 over the root of the parameters")
@@ -313,6 +316,8 @@ class PlaneAnswer(Answer):
     models: list[str]
     task: str
     head: str
+    head_reason: str = Field(default="", description="as of a path")
+    loss_unit: str = Field(default="", description="nats, squared (of numbers), or empty")
     space: str
     summary: list[str] = Field(description="what was found, in sentences")
     x: list[float] = Field(description="grid along the line from the first to the second (L2)")

@@ -35,7 +35,9 @@ def path_payload(data: PageData) -> list[dict[str, Any]]:
 
 
 def _path(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    series = [_series(it) for it in (result, *result.get("also", ()))]
+    # of training rows a probe knows what it was fitted on
+    split = "held_out" if result.get("head") == "probe" else "train"
+    series = [_series(it, split) for it in (result, *result.get("also", ()))]
     drawn = [it for it in series if it is not None]
     if not drawn:
         return None
@@ -48,12 +50,13 @@ def _path(result: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _series(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+def _series(answer: Mapping[str, Any], split: str) -> dict[str, Any] | None:
     points = answer.get("points") or []
     if not points:
         return None
     metric = next((name for name in points[0].get("metrics") or {} if name != "loss"), None)
     best = answer.get("best") or {}
+    table = (answer.get("knowledge") or {}).get(split) or {}
     return {
         "task": clean(str(answer.get("task", ""))),
         "verdict": clean(str(answer.get("verdict", ""))),
@@ -70,9 +73,10 @@ def _series(answer: Mapping[str, Any]) -> dict[str, Any] | None:
         "barrier": [rounded(answer.get("barrier")), rounded(answer.get("barrier_at"))],
         "best": [rounded(best.get("t")), rounded(best.get("loss"))],
         "chance": rounded(answer.get("chance_loss")),
-        "forgotten": [len(it) for it in answer.get("forgotten", ())],
-        "gained": [len(it) for it in answer.get("gained", ())],
-        **_known((answer.get("knowledge") or {}).get("train") or {}, len(points)),
+        "forgotten": [len(it) for it in table.get("forgotten", ())],
+        "gained": [len(it) for it in table.get("gained", ())],
+        "split": "training" if split == "train" else "held-out",
+        **_known(table, len(points)),
     }
 
 

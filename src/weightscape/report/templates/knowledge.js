@@ -30,7 +30,7 @@ function curveFigure(path) {
     traces.push(knownTrace(one, row + 1, path.series.indexOf(one)));
     Object.assign(axes["yaxis" + (row + 1)], { autorange: "reversed", showticklabels: false, showgrid: false, ticks: "" });
     const of = tables.length > 1 ? " of " + clip(one.task, small ? 12 : 26) : "";
-    head(row, `${one.rows.length} training rows${of} (dark: wrong${small ? "" : `; ${one.always} more are right all along`})`);
+    head(row, `${one.rows.length} ${one.split} rows${of} (dark: wrong${small ? "" : `; ${one.always} more are right all along`})`);
   });
   return { traces, height: whole + top + bottom, layout: { margin: { l: 52, r: 14, t: top, b: bottom }, ...axes, annotations: [...notes, ...endNotes(path)], shapes: pathShapes(path) } };
 }
