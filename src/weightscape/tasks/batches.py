@@ -15,6 +15,8 @@ from weightscape.tasks.task import Example, Task
 
 KEPT_BYTES = 512 << 20
 _SAMPLING_SEED = 0
+# of training rows another: 0 would draw the very rows that a model of data_seed 0 saw first
+_TRAINING_SEED = 0x5EED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def sample_rows(task: Task, split: str, limit: int | None = None) -> tuple[Examp
         raise BadInput(f"an evaluation needs one row or more, got a limit of {limit}")
     if limit is None or limit >= len(rows):
         return rows
-    generator = torch.Generator().manual_seed(_SAMPLING_SEED)
+    seed = _TRAINING_SEED if split == "train" else _SAMPLING_SEED
+    generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(rows), generator=generator)[:limit].sort().values
     return tuple(rows[i] for i in chosen.tolist())
 

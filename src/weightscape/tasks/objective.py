@@ -24,7 +24,7 @@ from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.statistics import has_batch_statistics, recompute_statistics
 from weightscape.tasks.task import Example, Split, Task
 
-_FORMAT = 1
+_FORMAT = 2
 """Of what a point's key and file mean; raise it when evaluations come out differently."""
 
 

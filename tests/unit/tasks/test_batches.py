@@ -6,6 +6,7 @@ from weightscape.errors import BadInput, UnknownName
 from weightscape.tasks.batches import _Kept, collate, prepare, sample_rows
 from weightscape.tasks.processors import ArrayProcessor, TextProcessor
 from weightscape.tasks.task import Example, Task
+from weightscape.tasks.training import batch_order
 
 
 def task_of(rows, **more):
@@ -107,3 +108,13 @@ def test_limits_and_batches_that_make_no_sense():
         prepare(ArrayProcessor(), task_of(2), "test", batch=0)
     with pytest.raises(UnknownName, match="no split of task 't' named 'tset'"):
         prepare(ArrayProcessor(), task_of(2), "tset")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_training_rows_that_are_scored_are_not_those_that_a_run_saw_first(seed):
+    """The same generator for both would score a model of that seed on what it has just learned."""
+    rows = tuple(Example([float(i), 1.0], i % 2, i) for i in range(400))
+    task = Task("t", "", ("a", "b"), {"train": rows})
+    scored = {example.row for example in sample_rows(task, "train", 100)}
+    seen = {row for step in batch_order(400, 10, 10, seed) for row in step}
+    assert len(scored & seen) < 60  # 25 by chance

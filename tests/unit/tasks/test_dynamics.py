@@ -47,7 +47,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
 
 
 def test_bad_records_are_refused(tmp_path):
-    with pytest.raises(NotFound, match="fine-tune with record_dynamics"):
+    with pytest.raises(NotFound, match="asked to record dynamics"):
         load_dynamics(tmp_path)
     file = tmp_path / "dynamics.npz"
     parts = {name: getattr(known(), name) for name in Dynamics.__slots__}
