@@ -239,6 +239,10 @@ def test_a_smaller_model_starts_from_a_larger_one_s_weights(zoo: Path, tmp_path:
     [
         (("region", "mood-0", "--task", "t.yml"), "a region is one of several models"),
         (("region", "mood-0", "mood-9", "--task", "t.yml"), "no model named 'mood-9'; nearest"),
+        (("region", "mood", "base", "--task", "t.yml"), "'mood' may be mood-0, mood-1, mood-2"),
+        (("region", "ood-0", "mood-0", "--task", "t.yml"), "a region is one of several models"),
+        (("region", "mood-0", "mood-1", "--task", "t", "--out", __file__), "is no folder"),
+        (("start", "mood-0", "mood-1", "--task", "t", "-o", __file__), "is no folder"),
         (("region", "region:mood-9", "--task", "t.yml"), "no region named 'region:mood-9'"),
         (("region", "mood-0", "mood-1"), "--task T.yml"),
         (("region", "mood-0", "mood-1", "--task", "t", "--samples", "0"), "--samples is 1 or more"),

@@ -82,6 +82,7 @@ def region(
         "train_limit": path_checks.parse_rows("--train-rows", train_rows),
     }
     path_checks.check_plots(plot)
+    path_checks.check_output("--out", out)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         drawn: dict[str, Any] = {"samples": samples, "sampler": sampler, "rays": rays}
         drawn |= {"reach": reach, "pairs": pairs, "threshold": threshold, "seed": seed}

@@ -105,6 +105,8 @@ def start(
     start_work.check_question(named, base, task, data, smaller, output, max_runs, minutes)
     path_checks.check_choice("--layers", layers, ("first", "uniform"))
     path_checks.check_plots(plot)
+    path_checks.check_output("--out", out)
+    path_checks.check_output("--output", output)
     scored = {
         "limit": path_checks.parse_rows("--rows", rows),
         "train_limit": path_checks.parse_rows("--train-rows", train_rows),
