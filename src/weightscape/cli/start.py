@@ -52,7 +52,7 @@ def start(
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help="Of fine-tuning: bitfit, lora, full.")
     ] = "bitfit",
-    steps: Annotated[int, typer.Option("--steps", help="Of each short fine-tuning.")] = 60,
+    steps: Annotated[int, typer.Option("--steps", help="Of each short fine-tuning.")] = 20,
     lr: Annotated[
         float | None, typer.Option("--lr", help="Its learning rate (default: by the method).")
     ] = None,

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from weightscape.tasks.fine_tuning import FineTuning
     from weightscape.tasks.task import Task
 
-RATES = {"bitfit": 1e-3, "lora": 1e-3, "full": 1e-4}
-"""Learning rates of short runs: biases and factors stand more than whole weights do."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sought:
@@ -83,11 +80,10 @@ def _same(one: End, other: End) -> bool:
 
 def fine_tuning(method: str, steps: int, lr: float | None, bf16: bool) -> "FineTuning":
     """Say how short runs are trained."""
-    from weightscape.tasks.fine_tuning import FineTuning
+    from weightscape.starts.short_settings import METHODS, short_fine_tuning
 
-    check_choice("--method", method, tuple(RATES))
-    rate = RATES[method] if lr is None else lr
-    return FineTuning(method=method, lr=rate, steps=steps, autocast=bf16)  # type: ignore[arg-type]
+    check_choice("--method", method, METHODS)
+    return short_fine_tuning(method, steps=steps, lr=lr, autocast=bf16)  # type: ignore[arg-type]
 
 
 def check_kinds(text: str | None) -> list[str] | None:

@@ -13,7 +13,7 @@ from weightscape.blending.centroid import centroid
 from weightscape.blending.greedy_soup import greedy_soup
 from weightscape.blending.model_stock import model_stock
 from weightscape.registry import Registry
-from weightscape.starts.pool import Pool, Weights
+from weightscape.starts.pool import OutOfTime, Pool, Weights
 from weightscape.starts.records import Candidate
 
 NEAREST = (2, 3, 4, 5)
@@ -37,14 +37,15 @@ def propose(pool: Pool, kinds: Sequence[str] | None = None) -> list[Proposal]:
     """Gather the proposals of some kinds (all that are registered, if None), each point once.
 
     The base and the centroid of all are always among them: others are measured against these.
-    Where two kinds come to one point, the first has it, and says what else it is.
+    Where two kinds come to one point, the first has it, and says what else it is. A kind that
+    would have more points probed than there is time for proposes nothing.
     """
     wanted = list(CANDIDATES) if kinds is None else list(kinds)
     ordered = dict.fromkeys(("base", "centroid", *wanted))
     found: dict[bytes, Proposal] = {}
     names: set[str] = set()
     for kind in ordered:
-        for proposal in CANDIDATES[kind](pool):
+        for proposal in _proposed(kind, pool):
             key = _key(proposal.weights)
             if key in found:
                 found[key] = _also(found[key], proposal.candidate)
@@ -52,6 +53,13 @@ def propose(pool: Pool, kinds: Sequence[str] | None = None) -> list[Proposal]:
             found[key] = _named_apart(proposal, names)
             names.add(found[key].candidate.name)
     return list(found.values())
+
+
+def _proposed(kind: str, pool: Pool) -> list[Proposal]:
+    try:
+        return CANDIDATES[kind](pool)
+    except OutOfTime:
+        return []
 
 
 def at(pool: Pool, kind: str, name: str, why: str, weights: Weights) -> Proposal:

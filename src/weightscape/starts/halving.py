@@ -7,7 +7,7 @@ wherever a search is cut short they can still be compared on what they all have 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from time import perf_counter
 
 import numpy as np
@@ -51,21 +51,30 @@ class Budget:
             return False
         if self.minutes is None:
             return True
-        left = 60.0 * self.minutes - (perf_counter() - self.began)
+        left = self.seconds_left
         return left > 0.0 if seconds is None else left >= seconds * (1 + back)
+
+    @property
+    def seconds_left(self) -> float:
+        """Tell how much time there is yet; infinite where none was set."""
+        if self.minutes is None:
+            return inf
+        return 60.0 * self.minutes - (perf_counter() - self.began)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """What a search found: runs by candidate and cell, and when each candidate was dropped.
 
-    rounds: how many were finished. cut_short: whether the budget ended it.
+    rounds: how many were finished. cut_short: whether the budget ended it. left_out: finalists
+    that were given no run, for there was not the time for a first round with them.
     """
 
     runs: Mapping[str, Mapping[Place, Outcome]]
     dropped: Mapping[str, int] = field(default_factory=dict)
     rounds: int = 0
     cut_short: bool = False
+    left_out: int = 0
 
     def common(self, names: Sequence[str]) -> list[Place]:
         """List the cells that all of these candidates have runs in."""
@@ -100,14 +109,17 @@ def halve(
     budget: Budget,
     *,
     keep: Sequence[str] = (),
+    least: int = 2,
     progress: Progress = silent,
 ) -> Search:
     """Run all finalists on the cells of the first round, then the better half on the next, ...
 
-    keep: candidates that are never dropped, for others are measured against them. The calibrated
-    loss on held-out rows decides, over all cells that those left have in common.
+    keep: candidates that are never dropped, for others are measured against them. least: so many
+    of the first finalists are run however short the time is; of the others those for whom a first
+    round can be ended. The calibrated loss on held-out rows decides, over all cells that those
+    left have in common.
     """
-    left = list(finalists)
+    left = _affordable(finalists, rounds[0], runs, budget, least)
     found: dict[str, dict[Place, Outcome]] = {it.candidate.name: {} for it in left}
     dropped: dict[str, int] = {}
     done, whole = 0, True
@@ -121,7 +133,32 @@ def halve(
             if number < len(rounds):
                 left, lost = _better_half(left, Search(found), keep)
                 dropped |= dict.fromkeys(lost, number)
-    return Search(found, dropped, done, not whole)
+    return Search(found, dropped, done, not whole, len(finalists) - len(found))
+
+
+def _affordable(
+    finalists: Sequence[Proposal],
+    cells: Sequence[Cell],
+    runs: ShortRuns,
+    budget: Budget,
+    least: int,
+) -> list[Proposal]:
+    """Take the first finalists, as many as there is the time for to run on all these cells.
+
+    The first run is made for it: only then is it known how long one takes.
+    """
+    if budget.minutes is None:
+        return list(finalists)
+    if runs.seconds is None and budget.allows(None):
+        runs.at(finalists[0].weights, cells[0])
+    taken: list[Proposal] = []
+    fresh = budget.kept_back
+    for proposal in finalists:
+        fresh += sum(not runs.knows(proposal.weights, cell) for cell in cells)
+        if len(taken) >= least and fresh * (runs.seconds or 0.0) > budget.seconds_left:
+            break
+        taken.append(proposal)
+    return taken
 
 
 def _run_round(

@@ -21,6 +21,11 @@ from weightscape.tasks.live import LiveModel
 from weightscape.tasks.spanning import SpannedModels, open_span
 from weightscape.tasks.task import Task
 
+
+class OutOfTime(Exception):
+    """There is no time left to probe a point that has not been probed yet."""
+
+
 Weights = Float64[np.ndarray, " N"] | Float64[np.ndarray, "G N"]
 """Over the models of a pool in their order, summing to one; or so for each moving tensor."""
 
@@ -31,7 +36,8 @@ class Pool:
 
     spanned: all of them, the base first; its span has a group of coefficients for every moving
     tensor. base: its name. regions: label to members. tree: per-tensor Grams, in the span's order.
-    probe_loss: the held-out loss of a linear probe at a point, cross-validated on the user's rows.
+    probe_loss: the held-out loss of a linear probe at a point, cross-validated on the user's rows;
+    raises OutOfTime.
     """
 
     spanned: SpannedModels

@@ -69,12 +69,18 @@ class ProbeScores:
         self._folder = folder
         self._known: dict[str, ProbeScore] = {}
         told = [task_fingerprint(self._rows), self._parts, pooling, _FORMAT]
+        told += [] if scoring.autocast is None else [str(scoring.autocast)]
         self._identity = xxhash.xxh3_128_hexdigest(str(told).encode())
+
+    def knows(self, weights: Weights) -> bool:
+        """Tell whether a point need not be read."""
+        key = self._key(weights)
+        file = None if self._folder is None else self._folder / f"{key}.npz"
+        return key in self._known or (file is not None and file.is_file())
 
     def at(self, weights: Weights) -> ProbeScore:
         """Score a point."""
-        content = f"{content_of(self._spanned, weights)}{self._identity}"
-        key = xxhash.xxh3_128_hexdigest(content.encode())
+        key = self._key(weights)
         if key not in self._known:
             self._known[key] = self._kept(key, weights)
         return self._known[key]
@@ -82,6 +88,10 @@ class ProbeScores:
     def loss(self, weights: Weights) -> float:
         """Give the mean held-out loss at a point."""
         return self.at(weights).loss
+
+    def _key(self, weights: Weights) -> str:
+        content = f"{content_of(self._spanned, weights)}{self._identity}"
+        return xxhash.xxh3_128_hexdigest(content.encode())
 
     def _kept(self, key: str, weights: Weights) -> ProbeScore:
         file = None if self._folder is None else self._folder / f"{key}.npz"

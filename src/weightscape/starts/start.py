@@ -1,6 +1,6 @@
 """Which point between models to start a fine-tuning from, chosen on the user's own few rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -10,7 +10,7 @@ import numpy as np
 
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
-from weightscape.starts.candidates import Proposal, propose
+from weightscape.starts.candidates import Proposal
 from weightscape.starts.folds import check_labels, cut, whole
 from weightscape.starts.halving import Budget, Search, halve
 from weightscape.starts.heads import HeadStart, head_features
@@ -26,15 +26,14 @@ from weightscape.starts.ranking import (
 from weightscape.starts.records import RankedStart, StartResult
 from weightscape.starts.scoring import ProbeScores
 from weightscape.starts.short_runs import ShortRuns
+from weightscape.starts.short_settings import short_fine_tuning
+from weightscape.starts.shortlist import ALWAYS, SHARE, Shortlist, finalists, shortlist
 from weightscape.starts.words import explain
 from weightscape.starts.writing import check_free, write_start
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.task import Task
-
-BITFIT = FineTuning(method="bitfit", lr=1e-3, steps=20)
-"""Short runs by default: a head that begins as a probe needs few steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def start(
     base: Source | None = None,
     regions: Mapping[str, Sequence[str]] | None = None,
     kinds: Sequence[str] | None = None,
-    how: FineTuning = BITFIT,
+    how: FineTuning = short_fine_tuning("bitfit"),
     searching: Searching = Searching(),
     max_runs: int | None = None,
     minutes: float | None = None,
@@ -95,7 +94,8 @@ def start(
     test split is looked at after the choice, for the report alone.
 
     regions: label to models' names; found from the models' own Grams if not given. kinds: of
-    candidates, all that are registered if not given. max_runs, minutes: end the search sooner.
+    candidates, all that are registered if not given. max_runs, minutes: end the search sooner;
+    probes take at most two fifths of the minutes, and fewer finalists are run where time is short.
     out: a folder for the recommended start. folder: where probes and runs are kept, so that a
     search that was killed, or is given more runs, goes on. loading: the options of `load_model`.
 
@@ -114,7 +114,8 @@ def start(
         models, task, base=base, regions=regions, seed=seed, progress=progress, **loading
     )
     probes, pool = _probed(pool, task, searching, scoring, seed, where)
-    proposals = _rated(pool, kinds, probes, progress)
+    rated = shortlist(pool, kinds, probes, _share_of(budget), progress)
+    proposals = rated.proposals
     runs = ShortRuns(
         pool.spanned,
         replace(how, init_seed=how.init_seed + seed, data_seed=how.data_seed + seed),
@@ -125,15 +126,17 @@ def start(
     reported = searching.held_out_seeds if task.splits.get("test") else 0
     budget.kept_back = 3 * reported
     keep = [it.candidate.name for it in proposals if it.candidate.kind == "base"]
-    finalists = _finalists(proposals, probes, searching.finalists)
-    search = halve(finalists, rounds, runs, budget, keep=keep, progress=progress)
-    chosen = _choose(finalists, search, probes)
-    held_out = _held_out(chosen, finalists, task, runs, budget, reported, progress)
+    tried = finalists(rated, searching.finalists)
+    least = 1 + sum(it.candidate.kind in ALWAYS for it in tried)
+    search = halve(tried, rounds, runs, budget, keep=keep, least=least, progress=progress)
+    tried = [it for it in tried if it.candidate.name in search.runs]
+    chosen = _choose(tried, search, probes)
+    held_out = _held_out(chosen, tried, task, runs, budget, reported, progress)
+    # those that only probes rated are rivals too: they were rated on the rows that runs score
+    rivals = len(proposals) - 1
     scores = {
-        it.candidate.name: score(
-            search, it.candidate.name, pool.base, task, judging, len(finalists) - 1
-        )
-        for it in finalists
+        it.candidate.name: score(search, it.candidate.name, pool.base, task, judging, rivals)
+        for it in tried
     }
     ranked = order(
         [_ranked(it, probes, search, scores, held_out, task, runs.how) for it in proposals],
@@ -160,8 +163,14 @@ def start(
         rounds=search.rounds,
         runs=budget.spent,
         seconds=perf_counter() - began,
-        notes=_notes(pool, search, searching),
+        notes=_notes(pool, rated, search, searching),
     )
+
+
+def _share_of(budget: Budget) -> Callable[[], bool]:
+    """Tell whether there is time for one more probe."""
+    until = (1 - SHARE) * budget.seconds_left
+    return lambda: budget.minutes is None or budget.seconds_left > until
 
 
 def _check_task(task: Task) -> None:
@@ -193,34 +202,9 @@ def _probed(
     return probes, replace(pool, probe_loss=probes.loss)
 
 
-def _rated(
-    pool: Pool, kinds: Sequence[str] | None, probes: ProbeScores, progress: Progress
-) -> list[Proposal]:
-    """Propose candidates and probe them all, best first."""
-    with progress.stage("linear probes", unit="points") as advance:
-        before = 0
-
-        def loss(weights: np.ndarray) -> float:
-            nonlocal before
-            found = probes.loss(weights)
-            advance(probes.computed - before)
-            before = probes.computed
-            return found
-
-        proposals = propose(replace(pool, probe_loss=loss), kinds)
-        return sorted(proposals, key=lambda it: loss(it.weights))
-
-
-def _finalists(proposals: Sequence[Proposal], probes: ProbeScores, count: int) -> list[Proposal]:
-    """Take the base, the centroid and the best others by probe."""
-    always = [it for it in proposals if it.candidate.kind in ("base", "centroid")]
-    others = [it for it in proposals if it not in always]
-    return [*always, *sorted(others, key=lambda it: probes.loss(it.weights))[:count]]
-
-
-def _choose(finalists: Sequence[Proposal], search: Search, probes: ProbeScores) -> Proposal:
+def _choose(tried: Sequence[Proposal], search: Search, probes: ProbeScores) -> Proposal:
     """Take the candidate of the least held-out loss among those left; by probe without runs."""
-    left = [it for it in finalists if it.candidate.name not in search.dropped]
+    left = [it for it in tried if it.candidate.name not in search.dropped]
     shared = search.common([it.candidate.name for it in left])
     if not shared:
         return min(left, key=lambda it: probes.loss(it.weights))
@@ -229,7 +213,7 @@ def _choose(finalists: Sequence[Proposal], search: Search, probes: ProbeScores) 
 
 def _held_out(
     chosen: Proposal,
-    finalists: Sequence[Proposal],
+    tried: Sequence[Proposal],
     task: Task,
     runs: ShortRuns,
     budget: Budget,
@@ -237,7 +221,7 @@ def _held_out(
     progress: Progress,
 ) -> dict[str, dict[str, float]]:
     """Train the chosen one, the base and the centroid on all rows; score them on the test split."""
-    told = [it for it in finalists if it.candidate.kind in ("base", "centroid")]
+    told = [it for it in tried if it.candidate.kind in ALWAYS]
     told = [chosen, *(it for it in told if it is not chosen)]
     found: dict[str, list[Mapping[str, float]]] = {it.candidate.name: [] for it in told}
     with progress.stage("scoring on the test split", total=seeds * len(told), unit="runs") as on:
@@ -283,10 +267,20 @@ def _ranked(
     )
 
 
-def _notes(pool: Pool, search: Search, searching: Searching) -> tuple[str, ...]:
+def _notes(pool: Pool, rated: Shortlist, search: Search, searching: Searching) -> tuple[str, ...]:
     notes = []
     if pool.base is None:
         notes.append("no base was given: candidates are compared with one another alone")
+    if rated.unprobed:
+        notes.append(
+            f"there was no time to probe {rated.unprobed} more candidates, nor for those that "
+            "are made by probes; run it again with more minutes to go on"
+        )
+    if search.left_out:
+        notes.append(
+            f"there was no time to fine-tune from {search.left_out} more of the finalists; run it "
+            "again with more minutes to go on"
+        )
     if search.cut_short:
         notes.append(
             f"the budget ended the search in round {search.rounds + 1} of {searching.rounds}; "

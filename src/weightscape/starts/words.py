@@ -19,10 +19,12 @@ def explain(
     probe: ProbeScore,
 ) -> str:
     """Say what to start from and why, and how sure that is."""
-    start = f"start from {candidate.name} ({candidate.why})"
+    named = candidate.name if candidate.kind in ("base", "model") else f"the {candidate.name}"
+    start = f"start from {named} ({candidate.why})"
     places = sorted(search.runs.get(candidate.name, {}))
     if found is None or not places:
-        return f"{start}: the least probe loss, {probe.loss:.3f}; no short run was made"
+        few = "too few short runs were" if any(search.runs.values()) else "no short run was"
+        return f"{start}: the least probe loss, {probe.loss:.3f}; {few} made"
     repeats = len({repeat for repeat, _ in places})
     runs = f"{len(places)} runs, {repeats} {'seed' if repeats == 1 else 'seeds'}"
     if candidate.kind == "base":

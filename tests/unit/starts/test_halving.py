@@ -53,6 +53,16 @@ def test_the_better_half_goes_on_and_the_kept_one_is_never_dropped():
     assert len(runs.asked) == len(set(runs.asked)) == 20
 
 
+def test_where_time_is_short_fewer_finalists_are_run_and_these_on_all_cells():
+    # a round is two cells of a second each: there is time for three finalists, two are the least
+    found = search(Runs(1.0), 5.0, 1.0, 2.0, 3.0, budget=Budget(minutes=7 / 60))
+    assert list(found.runs) == ["of 5", "of 1", "of 2"] and found.left_out == 1
+    assert all(len(mine) >= 2 for mine in found.runs.values())
+    least = search(Runs(100.0), 5.0, 1.0, 2.0, 3.0, budget=Budget(minutes=7 / 60))
+    assert list(least.runs) == ["of 5", "of 1"] and least.cut_short
+    assert search(Runs(1.0), 5.0, 1.0, 2.0).left_out == 0
+
+
 def test_all_candidates_run_on_the_same_cells_before_the_next_cell_begins():
     runs = Runs()
     search(runs, 1.0, 2.0, 3.0)

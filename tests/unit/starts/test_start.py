@@ -104,6 +104,20 @@ def test_a_budget_of_one_run_or_no_time_still_answers():
     assert hurried.why.endswith("no short run was made") and not hurried.beats_base
 
 
+def test_without_time_for_all_probes_the_base_and_the_centres_are_probed_first(monkeypatch):
+    import weightscape.starts.start as module
+
+    asked = []
+
+    def twice(budget):
+        return lambda: len(asked) < 1 and not asked.append(1)
+
+    monkeypatch.setattr(module, "_share_of", twice)
+    found = search(kinds=("models", "nearest", "regions"), regions={"pair": ("one", "two")})
+    assert {it.candidate.kind for it in found.ranked} == {"base", "centroid", "region"}
+    assert "no time to probe 3 more candidates" in found.notes[0]
+
+
 def test_without_a_base_the_least_loss_is_taken():
     found = search(base=None)
     assert found.recommended == "centroid" and not found.beats_base
