@@ -1,6 +1,7 @@
 """What was found of a region, in sentences that terminal, page and pictures share."""
 
 from collections.abc import Iterable
+from math import comb
 
 from weightscape.regions.records import Dominance, GroupName, HullPlace, Radius, RegionResult
 from weightscape.report.path_words import number
@@ -8,6 +9,7 @@ from weightscape.report.words import count, region_title, shorten
 
 GROUPS: tuple[GroupName, ...] = ("in", "hull", "ex")
 CHANCE = 0.5  # P_B of two groups that do not differ
+BY_CHANCE = 0.025  # a verdict takes points that would not stand apart like that by chance so often
 
 
 def group_words(result: RegionResult) -> dict[GroupName, str]:
@@ -57,12 +59,26 @@ def verdict_words(result: RegionResult) -> str:
     low, high = over.interval
     known = low == low and high == high  # NaN: too few points for an interval
     head = "cannot tell whether this is a region of good models"
-    if known and low > CHANCE:
+    if few := too_few_words(result):
+        head = f"{head} ({few})"
+    elif known and low > CHANCE:
         head = "a region of good models"
     elif known and high < CHANCE:
         head = "no region of good models"
     said = f"a random point between them beats {one_outside(result)} with {share(over)}"
     return "; ".join(filter(None, (f"{head}: {said}", end_words(result.radii))))
+
+
+def too_few_words(result: RegionResult) -> str | None:
+    """Say that there are too few points for a verdict, if so.
+
+    A bootstrap cannot tell: of few points that stand apart all its draws do. Of n and m points
+    that do not differ, one group is all better than the other in one of C(n + m, n) orders.
+    """
+    inside, outside = (sum(it.group == group for it in result.points) for group in ("hull", "ex"))
+    if comb(inside + outside, inside) * BY_CHANCE >= 1:
+        return None
+    return f"{count(inside, 'point')} between and {count(outside, 'point')} outside are too few"
 
 
 def end_words(radii: Iterable[Radius]) -> str | None:

@@ -18,6 +18,7 @@ HEAD, LINE_HEIGHT, FOOT, GAP = 1.02, 0.26, 0.5, 0.3  # inches
 NAMES, RIGHT, PROBE = 2.15, 0.2, 1.5
 CHOSEN, OTHER, BASE = PALETTE[2], PALETTE[0], INK
 RUNS_BELOW = 0.26  # of a row, so that the bar does not hide them
+LETTERS = 30  # of a name, that fit into NAMES
 MOST = 30  # candidates shown; the base is always among them
 
 
@@ -100,7 +101,7 @@ def draw_probes(axes: Axes, result: StartResult, shown: list[RankedStart]) -> No
 
 
 def _name_rows(axes: Axes, result: StartResult, shown: list[RankedStart]) -> None:
-    axes.set_yticks(range(len(shown)), [shorten(it.candidate.name, 34) for it in shown])
+    axes.set_yticks(range(len(shown)), [shorten(it.candidate.name, LETTERS) for it in shown])
     for label, start in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_parse_math(False)
         label.set_color(_colour(start, result) if _marked(start, result) else SOFT_INK)

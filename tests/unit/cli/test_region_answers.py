@@ -70,6 +70,16 @@ def test_the_verdict_says_its_numbers(result, head, ending) -> None:  # type: ig
     assert verdict.startswith(head) and ending in verdict
 
 
+def test_few_points_that_stand_apart_by_chance_make_no_region() -> None:
+    result = synthetic_region(samples=10)
+    inside = [it for it in result.points if it.group != "ex"]
+    outside = [it for it in result.points if it.group == "ex"]
+    two, one = (replace(result, points=(*inside, *outside[:n])) for n in (2, 1))
+    assert words.verdict_words(two).startswith("a region of good models: ")
+    assert words.verdict_words(one).startswith("cannot tell")
+    assert "10 points between and 1 point outside are too few" in words.verdict_words(one)
+
+
 def test_a_region_is_open_where_the_interval_holds_one_half() -> None:
     result = synthetic_region()
     unsure = tuple(replace(it, value=0.6, interval=(0.4, 0.8)) for it in result.dominances)
