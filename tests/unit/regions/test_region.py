@@ -1,6 +1,7 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,8 +11,16 @@ from foggy import LABELS, corners, foggy, left_or_right
 from weightscape.errors import BadInput, MismatchedModels, UnknownName
 from weightscape.regions.pairs import ALPHAS
 from weightscape.regions.region import region
+from weightscape.tasks import objective
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.processors import ArrayProcessor
+
+
+@pytest.fixture(autouse=True)
+def probes_of_one_strength(monkeypatch):
+    """Fit one head at a point, not the 25 of a cross-validation, which is the probe's to test."""
+    monkeypatch.setattr(objective, "fit_probe", partial(objective.fit_probe, regularisation=1.0))
+
 
 FEW = {"samples": 3, "noise_samples": 2, "rays": 0, "pairs": 0, "draws": 100}
 
