@@ -64,8 +64,7 @@ def test_the_digits_transformer_from_its_own_initialisation(tmp_path, method):
     with open_checkpoint(done.folder) as stored:
         assert stored.nbytes > 0
     (done.folder / "provenance.json").unlink()
-    assert fine_tune(start, task, done.folder, how).scores.loss == pytest.approx(
-        done.scores.loss, abs=1e-6
-    )
+    again = fine_tune(start, task, done.folder, how, declare=False)
+    assert again.scores.loss == pytest.approx(done.scores.loss, abs=1e-6)
     other = replace(how, data_seed=1)
     assert fine_tune(start, task, tmp_path / "b", other).scores != done.scores
