@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import save_bert
 
+from tiny_models import save_bert
 from weightscape.errors import BadCheckpoint
 from weightscape.tasks.models import load_model
 from weightscape.tasks.token_numbers import check_token_numbers
