@@ -277,6 +277,17 @@ def test_noise_without_a_base_and_tasks_of_one_class_are_refused(zoo: Path, tmp_
     assert not (tmp_path / "out").exists() and not (tmp_path / "best").exists()
 
 
+def test_rows_and_folders_that_are_none_are_told_by_their_option(zoo: Path, tmp_path: Path) -> None:
+    models = [zoo / "models" / f"mood-{i}" for i in range(2)]
+    assert "--data no.csv: no such file" in run("start", *models, "--data", "no.csv").error()
+    (tmp_path / "mine.csv").write_text("words,verdict\na film,yes\na book,no\n")
+    assert "--text COL" in run("start", *models, "--data", tmp_path / "mine.csv").error()
+    (tmp_path / "empty").mkdir()
+    asked = ("--task", zoo / "mood.csv")
+    assert "no model in this folder" in run("region", tmp_path / "empty", *asked).error()
+    assert "nearest: noise" in run("region", *models, *asked, "--outside", "nois").error()
+
+
 def test_models_of_another_family_are_refused(zoo: Path, tmp_path: Path) -> None:
     shutil.copytree(zoo / "models" / "mood-0", tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())

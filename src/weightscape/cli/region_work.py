@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightscape.cli import result_work
 from weightscape.cli.path_work import End
 from weightscape.cli.result_work import Asked, Group
-from weightscape.errors import BadInput
+from weightscape.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from weightscape.answers_tasks import RegionResultAnswer
@@ -85,6 +86,8 @@ def _outside(
         if given[0] == "noise" and base is None:
             raise BadInput("noise is drawn around a base: give --base, or --outside directions")
         return given[0]
+    if len(given) == 1 and not Path(given[0]).exists() and get_close_matches(given[0], NOISE):
+        raise UnknownName("kind of noise outside", given[0], NOISE)
     if given:
         return _apart(group, result_work.find_group(given, atlas).ends)
     drawn = result_work.draw_outside(group, atlas, seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from weightscape.cli.path_work import End, find_models, typed_command, write_answer
-from weightscape.errors import BadInput, UnknownName
+from weightscape.errors import BadInput, NotFound, UnknownName
 
 if TYPE_CHECKING:
     from weightscape.atlas import Atlas
@@ -97,6 +97,8 @@ def _inside(text: str) -> list[str]:
     if not Path(text).is_dir():
         return [text]
     found = [str(it.path) for it in discover([text])[0]]
+    if not found:
+        raise NotFound(f"{text}: there is no model in this folder")
     own = os.path.realpath(text)
     several = found and not any(os.path.realpath(it) == own for it in found)
     return found if several else [text]

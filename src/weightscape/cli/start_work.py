@@ -11,7 +11,7 @@ from weightscape.cli import result_work
 from weightscape.cli.path_checks import check_choice, check_least
 from weightscape.cli.path_work import End, load_tasks
 from weightscape.cli.result_work import Asked, Group
-from weightscape.errors import BadInput
+from weightscape.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from weightscape.answers_tasks import SmallerStartAnswer, StartAnswer
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from weightscape.starts.records import StartResult
     from weightscape.tasks.fine_tuning import FineTuning
     from weightscape.tasks.task import Task
+
+
+_IN_THE_FILE = "say which is meant in the task file under 'columns'"
+_BY_OPTION = "say which is meant: --text COL, --label COL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,8 @@ def load(
     import yaml
 
     assert data is not None
+    if not data.is_file():
+        raise NotFound(f"--data {data}: no such file")
     with tempfile.TemporaryDirectory() as folder:
         told = {
             "name": data.stem,
@@ -141,7 +147,10 @@ def load(
         }
         file = Path(folder) / "task.yml"
         file.write_text(yaml.safe_dump(told), "utf-8")
-        (loaded,) = load_tasks([str(file)], metric=metric, trust_code=False, progress=progress)
+        try:
+            (loaded,) = load_tasks([str(file)], metric=metric, trust_code=False, progress=progress)
+        except BadInput as error:  # nobody wrote the task file that it may speak of
+            raise BadInput(str(error).replace(_IN_THE_FILE, _BY_OPTION)) from None
         return loaded
 
 
