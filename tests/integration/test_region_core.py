@@ -1,17 +1,20 @@
 """A region between trained models on disk has what the paper says of one, computed once."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from weightscape.errors import MismatchedModels
 from weightscape.regions.region import region
+from weightscape.tasks import objective
 from weightscape.tasks.arrays import task_from_arrays
 from weightscape.tasks.objective import Scoring
 from weightscape.zoo.digits import make_digits_zoo
 from weightscape.zoo.digits_data import digits_data, digits_task
 from weightscape.zoo.digits_model import DigitsViT
 
-SCORING = Scoring(limit=None, train_limit=128, validation_limit=0)
+SCORING = Scoring(limit=128, train_limit=128, validation_limit=0)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,14 @@ def zoo(tmp_path_factory):
             tasks.setdefault(model.task, []).append(name)
     assert sorted(map(len, tasks.values())) == [3, 3]
     return folder, tasks
+
+
+@pytest.fixture(scope="module", autouse=True)
+def probes_of_one_strength():
+    """Fit one head at a point, not the 25 of a cross-validation, which is the probe's to test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "fit_probe", partial(objective.fit_probe, regularisation=10.0))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
