@@ -117,7 +117,12 @@ def _known_places(
     for loaded in [] if atlas is None or not placed else atlas.products():
         if not all(name in loaded.products.models for name in names):
             continue
-        gram = np.nansum(subset(loaded.products, names).gram, axis=0)
+        tensors = subset(loaded.products, names).gram
+        # a tensor that one of them lacks says nothing of the others either: hulls are of one space
+        whole = np.isfinite(tensors).all(axis=(1, 2))
+        if not whole.any():
+            continue
+        gram = tensors[whole].sum(axis=0)
         targets = [names.index(it.name or "") for it in placed]
         return place_all(gram, names, range(len(group.ends)), targets)
     return () if not placed else None
