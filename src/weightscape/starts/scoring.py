@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,8 @@ def _fit(
 
 def _score(losses: Float64[np.ndarray, " n"]) -> ProbeScore:
     scored = losses[~np.isnan(losses)]
+    if not np.isfinite(scored).all():
+        return ProbeScore(inf, (inf, inf), losses)
     return ProbeScore(float(scored.mean()), bootstrap_interval(scored), losses)
 
 

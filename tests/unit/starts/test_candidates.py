@@ -118,3 +118,13 @@ def test_probes_rate_by_what_the_backbone_sees(tmp_path):
     again = ProbeScores(pool.spanned, TASK, cells, pooling="head", folder=tmp_path)
     assert again.loss(np.array([0, 1, 0, 0, 0])) == one.loss
     assert (probes.computed, again.computed) == (3, 0)
+
+
+def test_a_point_that_answers_nothing_finite_has_an_infinite_loss_and_no_warning(monkeypatch):
+    from weightscape.starts import scoring
+
+    plain = scoring.features
+    monkeypatch.setattr(scoring, "features", lambda *args, **how: plain(*args, **how) * np.inf)
+    probes = ProbeScores(pool_of().spanned, TASK, cut(TASK, 2, 0, 0), pooling="head")
+    score = probes.at(np.array([0, 1, 0, 0, 0]))
+    assert (score.loss, score.interval) == (np.inf, (np.inf, np.inf))
