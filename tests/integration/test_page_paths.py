@@ -45,7 +45,8 @@ def test_a_path_is_drawn_with_its_words(show: Show) -> None:
     in_sight(page)
     words = page.locator("#path-words").inner_text()
     assert words.startswith("trec-s0 → imdb-s1")
-    assert "not connected: loss barrier 0.587 (0.557 to 0.627) is above the threshold 0.034" in words
+    verdict = "not connected: loss barrier 0.587 (0.557 to 0.627) is above the threshold 0.034"
+    assert verdict in words
     page.wait_for_selector("#path-plot .hm image")  # the table of what is known
     drawn = page.locator("#path-plot .annotation-text").all_text_contents()
     assert {"trec-s0", "imdb-s1"} <= set(drawn)
