@@ -292,9 +292,7 @@ class PathAnswer(SeriesAnswer):
     curve: str = Field(description="line, bezier or chain")
     bends: int
     head: str = Field(description="own, probe, or the model whose head was used everywhere")
-    head_reason: str = Field(
-        default="", description="why a probe was taken unasked"
-    )
+    head_reason: str = Field(default="", description="why a probe was taken unasked")
     space: str = Field(description="factor or product: what was interpolated of adapters")
     distance: float = Field(description="L2 between the ends")
     distance_per_parameter: float = Field(description="L2 over the root of the parameters")
