@@ -7,12 +7,14 @@ A shown command stands in a comment, and what it printed between that and the ne
     <!-- run: weightscape near vader_tweets-1 -->
     <!-- end -->
 
-Commands run in the order of PAGES, in an empty folder that has the zoo as `demo/zoo`; one that is
-shown twice runs once. What they say on stdout is kept (with `notes of:` in place of `run:`, the
-last line of stderr), with that folder written as `~/work`.
+Commands run in the order of PAGES, in a folder that has the zoo as `demo/zoo` and 60 film reviews
+as `mine.csv`, and nothing else; one that is shown twice runs once. What they say on stdout is kept
+(with `notes of:` in place of `run:`, the last line of stderr), with that folder written as
+`~/work`.
 """
 
 import argparse
+import csv
 import os
 import re
 import subprocess
@@ -90,6 +92,18 @@ def photograph(page: Path, picture: Path) -> None:
         browser.close()
 
 
+def write_reviews(file: Path, count: int = 60) -> None:
+    """Write labelled film reviews of a packaged task that no model of the zoo was trained on."""
+    from weightscape import load_task
+
+    task = load_task("rt_polarity")
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["text", "label"])
+        for example in task.rows("train")[:count]:
+            rows.writerow([example.inputs, task.labels[int(example.target)]])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("zoo", type=Path, help="folder of the models that the pages talk about")
@@ -101,6 +115,7 @@ def main() -> None:
         folder = Path(scratch).resolve()
         (folder / "demo").mkdir()
         (folder / "demo" / "zoo").symlink_to(zoo, target_is_directory=True)
+        write_reviews(folder / "mine.csv")
         for name in PAGES:
             page = ROOT / name
             page.write_text(rewrite(page.read_text(), outputs, folder, zoo))
