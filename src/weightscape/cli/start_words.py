@@ -38,12 +38,12 @@ def print_smaller(answer: SmallerStartAnswer) -> None:
 def _ranked(answer: StartAnswer) -> object:
     tested = any(it.held_out.get(answer.metric) is not None for it in answer.ranked)
     metric = answer.metric.replace("_", " ")
-    columns = ["start", metric, "95 %", "over the base", "runs", "probe's loss"]
+    columns = ["start", metric, "over the base", "runs", "probe"]
     columns += ["test"] if tested else []
     rows = []
     for it in _shown(answer):
-        cells = [it.name, _value(it.score, answer), _ends(it.score_interval, answer)]
-        cells += [_gain(it, answer), str(len(it.runs) or ""), number(it.probe_loss)]
+        cells = [it.name, _value(it.score, answer), _gain(it, answer)]
+        cells += [str(len(it.runs) or ""), number(it.probe_loss)]
         cells += [_value(it.held_out.get(answer.metric), answer)] if tested else []
         rows.append((*cells, _fate(it, answer)))
     return console.table([*columns, ""], rows, right=" ".join((metric, "runs", "test")))
@@ -84,4 +84,4 @@ def _fate(start: RankedStartAnswer, answer: StartAnswer) -> str:
         return "recommended"
     if not start.runs:
         return "probe only"
-    return "" if start.dropped_in is None else f"dropped in round {start.dropped_in}"
+    return "" if start.dropped_in is None else f"out: round {start.dropped_in}"
