@@ -72,7 +72,10 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on(models: Path) -> None:
         "fine-tune", models / "base", out, "--task", "reviews.yml", "--steps", 200, "--batch", 8,
         "--evaluate-every", 50,
     ]  # fmt: skip
-    command = [sys.executable, "-m", "weightscape.cli.main", *map(str, args)]
+    # what a shell starts in the background ignores Ctrl-C, and so do its children
+    main = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    main += "from weightscape.cli.main import main; main()"
+    command = [sys.executable, "-c", main, *map(str, args)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     state = models / ".long.training" / "state.pt"
     patience = time.monotonic() + 60

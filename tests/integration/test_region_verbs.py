@@ -196,7 +196,10 @@ def test_a_start_is_found_written_kept_and_drawn(
     assert 'id="starts-card"' in (zoo / "atlas" / "index.html").read_text("utf-8")
 
 
-def test_a_start_goes_on_with_what_is_known(zoo: Path, found: tuple[StartAnswer, Path]) -> None:
+def test_a_start_goes_on_with_what_is_known(
+    zoo: Path, found: tuple[StartAnswer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     outcome = run(*start(zoo, zoo / "models"))
     assert outcome.code == 0, outcome
     assert outcome.out.splitlines()[0].startswith("start from ")

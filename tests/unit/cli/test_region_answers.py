@@ -131,7 +131,10 @@ def test_the_terminal_shows_a_region_s_verdict_first(capsys: pytest.CaptureFixtu
     assert lines[-2:] == ["files: /out", "page: /atlas/index.html#regions-card"]
 
 
-def test_the_terminal_shows_the_recommendation_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_shows_the_recommendation_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     answer = gather_starts.start(synthetic_start(models=40), ["a", "b"], "base", Path("/out"))
     start_words.print_start(answer, None)
     lines = capsys.readouterr().out.splitlines()

@@ -66,6 +66,15 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path, killed_after):
     assert same(resumed, fit(network()))
 
 
+@pytest.fixture
+def ctrl_c():
+    """Hear of Ctrl-C as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("pressed_in", [0, 3, 18])
 def test_ctrl_c_waits_for_the_step_and_nothing_of_it_is_lost(tmp_path, pressed_in):
     model, resume, steps = network(), Resume(tmp_path / "state.pt", "mine", every=25), []
@@ -85,6 +94,7 @@ def test_ctrl_c_waits_for_the_step_and_nothing_of_it_is_lost(tmp_path, pressed_i
     assert same(resumed, fit(network()))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_does_not_wait():
     def loss_at(step):
         signal.raise_signal(signal.SIGINT)
