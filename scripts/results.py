@@ -8,6 +8,7 @@ Every figure comes out of a file that a bench wrote, with the command that made 
 from pathlib import Path
 
 import connectivity_results
+import cost_results
 import region_results
 from results_tables import ROOT, load, source, table
 
@@ -152,6 +153,7 @@ def main() -> None:
             "cost": cost_block(),
             "gram": gram_block(),
             **connectivity_results.blocks(),
+            **cost_results.blocks(),
             **region_results.blocks(),
         },
     )
