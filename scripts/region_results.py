@@ -13,6 +13,7 @@ COMPARED = {
 }
 TOO_FEW = "too few were run to tell"
 FEWEST = 8  # groups or targets: of fewer no finding is told
+FEWEST_OF = {"data set": FEWEST, "domain": 2}
 STARTS = {
     "centroid": "centroid of all others",
     "right region": "centre of its domain, told",
@@ -229,7 +230,7 @@ def dominance_findings(result: Row | None) -> list[list[str]]:
             ours = it[name]
             words = f"{level} level: {COMPARED[name]} = {told:.1%}"
             agrees = verdict(ours["low"] > 0.5, ours["high"] < 0.5)
-            few = level == "data set" and it["groups"] < FEWEST
+            few = it["groups"] < FEWEST_OF.get(level, 1)
             shown = f"{estimate(ours)}, {it['groups']} groups"
             rows.append([words, shown, TOO_FEW if few else agrees])
     return rows
