@@ -225,12 +225,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
 
 def test_names_of_the_atlas_are_known_to_evaluate_and_fine_tune(runs: Path, tmp_path: Path) -> None:
     known = ("--task", runs / "reviews.csv", "--device", "cpu", "--atlas", runs / "atlas")
-    scored = run("evaluate", "run-0", "run-1", *known)
+    scored = run("evaluate", "run-0", "n-1", *known)
     assert scored.code == 0 and "run-1" in scored.out
     trained = run("fine-tune", "run-0", tmp_path / "child", "--steps", 1, *known)
     assert trained.code == 0
     assert json.loads((tmp_path / "child" / "provenance.json").read_text())["parent"] == "run-0"
     assert "nearest: run-" in run("fine-tune", "run-9", tmp_path / "other", *known).error()
+    assert "'run' may be run-0, run-1" in run("evaluate", "run", *known).error()
 
 
 def test_two_processes_may_ask_the_same_at_once(runs: Path, tmp_path: Path) -> None:

@@ -56,8 +56,10 @@ def atlas_if_any(folder: Path) -> "Iterator[Atlas | None]":
 def find_models(given: Sequence[str], atlas: "Atlas | None") -> list[End]:
     """Find models: folders or files that are there, names in the atlas, else ids of a hub.
 
-    Raises UnknownName with the nearest names of the atlas, NotFound for what looks like a path.
+    The beginning or end of a name will do. Raises UnknownName with the nearest names of the atlas,
+    BadInput with the names that all fit, NotFound for what looks like a path.
     """
+    given = [_whole_name(it, atlas) for it in given]
     models = {} if atlas is None else {it.name: it for it in atlas.models()}
     by_place = {os.path.realpath(it.path): it.name for it in models.values() if it.status != "gone"}
     ends = []
@@ -75,6 +77,15 @@ def find_models(given: Sequence[str], atlas: "Atlas | None") -> list[End]:
         else:
             raise NotFound(f"{text}: no such file or folder")
     return ends
+
+
+def _whole_name(text: str, atlas: "Atlas | None") -> str:
+    if atlas is None or Path(text).exists():
+        return text
+    try:
+        return atlas.find(text).name
+    except UnknownName:  # a hub's id perhaps, which is told from a slip later
+        return text
 
 
 def _is_hub_id(text: str, known: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightscape.cli import result_work
-from weightscape.cli.path_work import End
+from weightscape.cli.path_work import End, find_models
 from weightscape.cli.result_work import Asked, Group
 from weightscape.errors import BadInput, UnknownName
 
@@ -72,7 +72,7 @@ def find(
         )
     found_base = result_work.find_base(base, group.ends, atlas)
     chosen = _outside(group, outside, found_base, atlas, seed)
-    placed = tuple(result_work.find_ends(place, atlas))
+    placed = tuple(find_models(place, atlas))
     useful = found_base if base is not None or chosen == "noise" else None
     return Sought(group, chosen, useful, placed, _known_places(group, placed, atlas))
 

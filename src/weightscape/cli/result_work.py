@@ -50,35 +50,17 @@ class Asked:
     kept: Path
 
 
-def find_ends(given: Sequence[str], atlas: "Atlas | None") -> list[End]:
-    """Find models by folder, or by name in the atlas, the beginning or end of one included.
-
-    Raises UnknownName with the nearest names, NotFound for what looks like a path, BadInput with
-    the names that all fit.
-    """
-    return find_models([_whole_name(it, atlas) for it in given], atlas)
-
-
-def _whole_name(text: str, atlas: "Atlas | None") -> str:
-    if atlas is None or Path(text).exists():
-        return text
-    try:
-        return atlas.find(text).name
-    except UnknownName:  # a hub's id perhaps, which `find_models` tells from a slip
-        return text
-
-
 def find_group(given: Sequence[str], atlas: "Atlas | None") -> Group:
     """Find models by folder, by a folder that holds several, by name, or by a region's label.
 
-    Raises as `find_ends` does.
+    Raises as `find_models` does.
     """
     ends: dict[str, End] = {}
     for text in given:
         if text.startswith(REGION):
-            found = find_ends(region_members(text, atlas), atlas)
+            found = find_models(region_members(text, atlas), atlas)
         else:
-            found = find_ends(_inside(text), atlas)
+            found = find_models(_inside(text), atlas)
         for end in found:
             ends.setdefault(os.path.realpath(end.source), end)
     label = given[0] if len(given) == 1 and given[0].startswith(REGION) else None
@@ -126,7 +108,7 @@ def tree_of(ends: Iterable[End], atlas: "Atlas | None") -> "tuple[Forest, Region
 def find_base(given: str | None, ends: Sequence[End], atlas: "Atlas | None") -> End | None:
     """Find the base: as given, else the root of the models' tree in the atlas, if it is there."""
     if given is not None:
-        return find_ends([given], atlas)[0]
+        return find_models([given], atlas)[0]
     found = tree_of(ends, atlas)
     if found is None or atlas is None or found[1].base is None:
         return None
