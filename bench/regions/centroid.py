@@ -31,10 +31,11 @@ from weightscape.starts.heads import HeadStart
 from weightscape.starts.short_runs import ShortRuns
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.objective import Scoring
+from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.spanning import SpannedModels, open_span
 from weightscape.tasks.task import Task
 
-BITFIT = FineTuning(method="bitfit", lr=1e-3, steps=60)
+BITFIT = FineTuning(method="bitfit", lr=1e-3, steps=60, autocast=multiplies_bfloat16())
 LONG_STEPS = 300
 LR = {"drawn": 4e-3, "probe": BITFIT.lr}
 """By the head's start: a drawn one has not left the largest class after 60 steps of 1e-3."""

@@ -68,7 +68,7 @@ def plain_starts(target: str, names: Sequence[str]) -> Iterator[tuple[str, np.nd
     """Give the starts that need no choosing, as weights over a pool's models.
 
     "right region": the centre of what is about the same as the target, which somebody would have
-    to know; not there for a target that is alone in its domain.
+    to know; not there for a target that is alone in its domain. "model NAME": another task's.
     """
     tasks = names[1:]
     domain = text_source(target).domain
@@ -77,6 +77,8 @@ def plain_starts(target: str, names: Sequence[str]) -> Iterator[tuple[str, np.nd
     alike = [task for task in tasks if text_source(task).domain == domain]
     if alike:
         yield "right region", mean_of(names, alike)
+    for task in tasks:
+        yield f"model {task}", mean_of(names, [task])
 
 
 def mean_of(names: Sequence[str], chosen: Sequence[str]) -> np.ndarray:
