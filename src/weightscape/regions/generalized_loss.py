@@ -1,6 +1,7 @@
 """The generalized loss: how good a backbone is for a task once its head is fitted anew."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,6 +13,7 @@ from weightscape.regions.groups import Group
 from weightscape.regions.records import PointLoss
 from weightscape.tasks.batches import sample_rows
 from weightscape.tasks.evaluation import Evaluation
+from weightscape.tasks.finite import NonFinite
 from weightscape.tasks.objective import Objective, Scoring
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Task
@@ -50,16 +52,13 @@ class GeneralizedLoss:
         return found.test
 
     def beyond(self, task: int, weights: Weights, where: str) -> float | None:
-        """Give the loss far outside of the group; None if nothing finite comes out there.
-
-        To be asked once the models themselves were scored: whatever else could be refused has
-        been by then.
-        """
+        """Give the loss far outside of the group; None if nothing finite comes out there."""
         try:
-            return self.on(task, weights, where).loss
-        except BadInput:
+            loss = self.on(task, weights, where).loss
+        except NonFinite:
             self.advance(1)
             return None
+        return loss if isfinite(loss) else None
 
     def of_last(self, spanned: SpannedModels, where: str) -> list[Evaluation]:
         """Score the last model of an extended span on every task."""

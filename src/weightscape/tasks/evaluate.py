@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
 from weightscape.tasks.batches import Batch, prepare
 from weightscape.tasks.evaluation import Evaluation
-from weightscape.tasks.finite import explain_non_finite
+from weightscape.tasks.finite import NonFinite, explain_non_finite
 from weightscape.tasks.generation import write_texts
 from weightscape.tasks.kinds import RowScores, score_batch
 from weightscape.tasks.live import LiveModel
@@ -37,8 +36,8 @@ def evaluate(
     rounding (1e-5). `autocast`: compute in this dtype (torch.bfloat16), losses stay in float32.
     The module is left in the mode it was in.
 
-    Raises BadInput where the model does not fit the task, or where a loss is not finite: then the
-    tensor or module is named that is to blame.
+    Raises BadInput where the model does not fit the task; NonFinite, which is one, where a loss is
+    not finite: then the tensor or module is named that is to blame.
     """
     batches = prepare(model, task, split, limit=limit, batch=batch)
     examples = in_order([batch.examples for batch in batches], batches)
@@ -59,7 +58,7 @@ def evaluate(
     losses = _numbers([row.losses for row in scored], batches)
     if not np.isfinite(losses).all():
         bad = examples[int(np.flatnonzero(~np.isfinite(losses))[0])]
-        raise BadInput(explain_non_finite(model, task, bad, batches))
+        raise NonFinite(explain_non_finite(model, task, bad, batches))
     predictions = in_order(texts, batches) if writes else _predictions(scored, batches)
     return make_evaluation(
         task,

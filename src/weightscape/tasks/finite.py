@@ -7,10 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weightscape.errors import BadInput
 from weightscape.tasks.batches import Batch
 from weightscape.tasks.kinds import score_batch
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Example, Task
+
+
+class NonFinite(BadInput):
+    """A loss or features that are NaN or infinite: a model gone wrong, not a wrong question."""
 
 
 def explain_non_finite(

@@ -18,6 +18,7 @@ from weightscape.tasks.evaluation import Evaluation
 from weightscape.tasks.evaluation_files import read_evaluations, write_evaluations
 from weightscape.tasks.features import features
 from weightscape.tasks.fingerprint import task_fingerprint
+from weightscape.tasks.finite import NonFinite
 from weightscape.tasks.kinds import run_module
 from weightscape.tasks.probe import ProbeScores, fit_probe, probe_evaluation, targets_of
 from weightscape.tasks.spanning import SpannedModels
@@ -103,7 +104,8 @@ class Objective:
         """Evaluate a point of the span; `where` is what a failure calls it.
 
         validation: whether its validation rows are wanted; they are given where they are known.
-        Raises BadInput for a loss that is not finite, naming the point and the tensor.
+        Raises NonFinite for a loss that is not finite, naming the point and the tensor; BadInput
+        for a task that the model cannot be asked.
         """
         key = self._key(point)
         file = None if self._folder is None else self._folder / f"{key}.npz"
@@ -160,8 +162,9 @@ class Objective:
             place = where or f"point {[round(float(c), 6) for c in np.ravel(point)]} of the span"
             culprit = non_finite(model.module)
             if culprit is not None and repr(culprit) not in str(error):
-                error = BadInput(f"{error}; tensor {culprit!r} of the model there is not finite")
-            raise BadInput(f"at {place}: {error}") from None
+                error = NonFinite(f"{error}; tensor {culprit!r} of the model there is not finite")
+            kind = NonFinite if isinstance(error, NonFinite) else BadInput
+            raise kind(f"at {place}: {error}") from None
 
     def _probe(self, wanted: Sequence[Split]) -> dict[str, Evaluation]:
         """Fit a probe on the training rows and score it on the splits that are wanted."""
@@ -228,7 +231,7 @@ def _check_finite(
         bad = ~torch.isfinite(found).all(1)
         if bad.any():
             row = sample_rows(task, split, splits[split])[int(bad.nonzero()[0, 0])].row
-            raise BadInput(
+            raise NonFinite(
                 f"the features of row {row} ({split}) of task {task.name!r} are not finite"
             )
 

@@ -227,6 +227,22 @@ def test_far_points_where_nothing_finite_comes_out_end_rays_and_are_gaps_in_line
         measured([*models, fragile("c", 9.0, 0.0)])
 
 
+def test_a_task_that_breaks_far_out_is_an_error_and_no_end_of_the_region():
+    class Refusing(type(foggy("x", 0.0, 0.0).module)):
+        def forward(self, x):
+            if self.at.square().sum() > 30:
+                raise BadInput("the data are gone")
+            return super().forward(x)
+
+    def refusing(name, x, y):
+        return LiveModel(name, Refusing((x, y)), ArrayProcessor(), LABELS, ("head.",))
+
+    models = [refusing("a", 1.0, 0.0), refusing("b", -1.0, 0.0)]
+    for asked in ({"rays": 1}, {"pairs": 1}):
+        with pytest.raises(BadInput, match="the data are gone"):
+            measured(models, threshold=50.0, **asked)
+
+
 def test_the_callers_models_are_left_as_they_were():
     models = corners()
     before = [{k: v.clone() for k, v in m.module.state_dict().items()} for m in models]
