@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -36,6 +37,9 @@ VERBS = (
     "start",
 )
 
+# Those that keep what they have done, so that the same command goes on where it was stopped.
+GOING_ON = ("chart", "demo", "zoo", "add", "fine-tune", "path", "plane", "region", "start")
+
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 
@@ -68,6 +72,20 @@ def _load_verbs() -> None:
 _load_verbs()
 
 
+def stopped_words(arguments: Sequence[str]) -> str:
+    """Say what becomes of a command that was stopped.
+
+    >>> stopped_words(["chart", "models"])
+    'stopped; run the same command again to go on'
+    >>> stopped_words(["evaluate", "model"])
+    'stopped; run again, the same command begins anew'
+    """
+    verb = next((it for it in arguments if it in VERBS), None)
+    if verb in GOING_ON:
+        return "stopped; run the same command again to go on"
+    return "stopped; run again, the same command begins anew"
+
+
 def main() -> None:
     """Run the command line; 0 done, 2 a user's error, 3 something was skipped, 1 a bug."""
     from weightscape.cli.console import err, printable
@@ -90,7 +108,7 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             sys.exit(CLOSED_PIPE)  # as a shell tells of `weightscape list | head`
         if end.code == INTERRUPTED:
-            err().print("stopped; run the same command again to go on", markup=False)
+            err().print(stopped_words(sys.argv[1:]), markup=False)
         raise
 
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tiny_models import save_bert, save_gpt2
-from weightscape.cli.main import app
+from weightscape.cli.main import app, main
 from weightscape.errors import WeightscapeError
 
 
@@ -102,3 +102,18 @@ def test_texts_that_are_written_are_scored(here):
     assert done.exception is None, done.exception
     (model,) = json.loads(done.stdout)["models"]
     assert set(model["metrics"]) == {"exact_match", "loss"}
+
+
+def test_ctrl_c_promises_to_go_on_only_where_something_was_kept(here, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weightscape.cli.path_work.load_tasks", interrupt)
+    asked = ["--task", "reviews.csv", "--quiet"]
+    for verb, said in ((["evaluate", "one"], "begins anew"), (["path", "one", "two"], "to go on")):
+        monkeypatch.setattr("sys.argv", ["weightscape", *verb, *asked])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 130
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("stopped; ") and line.endswith(said)
