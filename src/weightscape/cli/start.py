@@ -124,7 +124,7 @@ def start(
                 start_words.print_smaller(picked)
             return
         searching = {"finalists": finalists, "folds": folds, "rounds": rounds}
-        sought = start_work.find(named, base, opened)
+        sought = start_work.find(named, base, opened, output)
         how = start_work.fine_tuning(method, steps, lr, bf16)
         chosen = start_work.check_kinds(kinds)
         asked = start_work.ask(

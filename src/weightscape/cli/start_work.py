@@ -1,5 +1,6 @@
 """The work of `start`: models, the user's rows, the search, the answer kept and drawn."""
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -64,11 +65,17 @@ def check_question(
         raise BadInput("where to? --smaller writes a model: give a folder, -o OUT")
 
 
-def find(models: Sequence[str], base: str | None, atlas: "Atlas | None") -> Sought:
-    """Find the models and their base; raises BadInput where one model is all there is."""
+def find(
+    models: Sequence[str], base: str | None, atlas: "Atlas | None", output: Path | None = None
+) -> Sought:
+    """Find the models and their base; raises BadInput where one model is all there is.
+
+    A start that an earlier search has written to `output` is none of the models.
+    """
     group = result_work.find_group(models, atlas)
     found = result_work.find_base(base, group.ends, atlas)
-    ends = tuple(it for it in group.ends if found is None or not _same(it, found))
+    ends = tuple(it for it in group.ends if found is None or not _same(it.source, found.source))
+    ends = tuple(it for it in ends if output is None or not _same(it.source, output))
     if len(ends) < 2:
         beside = "" if found is None else f" beside the base {found.label}"
         raise BadInput(
@@ -78,8 +85,8 @@ def find(models: Sequence[str], base: str | None, atlas: "Atlas | None") -> Soug
     return Sought(Group(ends, group.label), found)
 
 
-def _same(one: End, other: End) -> bool:
-    return os.path.realpath(one.source) == os.path.realpath(other.source)
+def _same(one: str | Path, other: str | Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def fine_tuning(method: str, steps: int, lr: float | None, bf16: bool) -> "FineTuning":
@@ -171,12 +178,11 @@ def search(
     import torch
 
     from weightscape.starts.start import Searching, start
-    from weightscape.starts.weight_selection import select_weights
     from weightscape.starts.writing import check_free
     from weightscape.tasks.objective import Scoring
 
     if out is not None:
-        check_free(out)
+        check_free(out, task)
     with tempfile.TemporaryDirectory() as folder:
         whole = out if smaller is None else Path(folder) / "start"
         result = start(
@@ -197,10 +203,22 @@ def search(
             **more,
         )
         if smaller is not None and whole is not None and out is not None:
-            select_weights(whole, smaller, out, layers=layers, init_seed=seed)  # type: ignore[arg-type]
+            _select(whole, smaller, out, task, layers, seed)
             said = f"written for the smaller configuration {smaller} ({layers} layers)"
             result = replace(result, output=out, notes=(*result.notes, said))
     return renamed(result, _names(sought))
+
+
+def _select(start: Path, smaller: Path, out: Path, task: "Task", layers: str, seed: int) -> None:
+    """Pick a smaller model's weights out of a start, which is not kept."""
+    from weightscape.starts.weight_selection import select_weights
+    from weightscape.starts.writing import PROVENANCE, in_place_of
+
+    told = json.loads((start / PROVENANCE).read_text("utf-8"))
+    # what it was picked out of is named by what that was made of, for it is no more
+    told |= {"parent": None, "kind": "weight selection"}
+    with in_place_of(out, task) as folder:
+        select_weights(start, smaller, folder, layers=layers, init_seed=seed, told=told)  # type: ignore[arg-type]
 
 
 def _names(sought: Sought) -> dict[str, str]:

@@ -29,7 +29,7 @@ from weightscape.starts.short_runs import ShortRuns
 from weightscape.starts.short_settings import short_fine_tuning
 from weightscape.starts.shortlist import ALWAYS, SHARE, Shortlist, finalists, shortlist
 from weightscape.starts.words import explain
-from weightscape.starts.writing import check_free, write_start
+from weightscape.starts.writing import MADE_FOR, check_free, write_start
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
 from weightscape.tasks.objective import Scoring
@@ -106,7 +106,7 @@ def start(
     _check_task(task)
     out = None if out is None else Path(out)
     if out is not None:
-        check_free(out)
+        check_free(out, task)
     where = None if folder is None else Path(folder)
     budget = Budget(max_runs, minutes, began=began)
     rounds = [cut(task, searching.folds, repeat, seed) for repeat in range(searching.rounds)]
@@ -147,7 +147,7 @@ def start(
     best = scores.get(name)
     why = explain(chosen.candidate, best, task, pool.base, search, probes.at(chosen.weights))
     beats = best is not None and best.beats
-    told = {"method": how.method, "recommended_because": why, "beats_base": beats}
+    told = {"method": how.method, MADE_FOR: why, "beats_base": beats}
     if out is not None:
         write_start(pool, chosen, task, out, searching.head, told)
     return StartResult(

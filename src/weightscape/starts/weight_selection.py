@@ -51,6 +51,7 @@ def select_weights(
     *,
     layers: LayerChoice = "first",
     init_seed: int = 0,
+    told: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model of a smaller configuration whose weights are a larger model's; return `out`.
 
@@ -60,6 +61,7 @@ def select_weights(
     ``round(linspace(0, t - 1, s))``. Attention is cut by heads first and within heads then, so
     that no head is made of two; of positions the first are kept. layers: "first" keeps the first
     layers, "uniform" evenly spaced ones. What the source lacks (a head) is drawn from `init_seed`.
+    told: what `provenance.json` says beside, or instead.
 
     Raises BadInput for another model type, vocabulary, or a dimension larger than the source's.
     """
@@ -76,15 +78,16 @@ def select_weights(
     if not found:
         raise BadInput(f"{source}: no tensor of it is found in a {type(module).__name__}")
     tensors = {name: picked.get(name, it) for name, it in _untied(module).items()}
-    told = {
+    provenance = {
         "parent": str(source),
         "kind": "weight selection",
         "layers": layers,
         "init_seed": init_seed,
         "weightscape": weightscape.__version__,
+        **(told or {}),
     }
     files = {
-        "provenance.json": (json.dumps(told, indent=2) + "\n").encode(),
+        "provenance.json": (json.dumps(provenance, indent=2) + "\n").encode(),
         **companion_files(source),
     }
     return write_checkpoint(out, tensors, config=config_dict(module), extra_files=files)
