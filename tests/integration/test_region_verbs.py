@@ -184,6 +184,10 @@ def test_a_start_is_found_written_kept_and_drawn(
     assert answer.recommended in names and answer.why in answer.summary[0]
     kinds = {it.kind for it in answer.ranked}
     assert {"base", "model", "centroid"} <= kinds
+    maps = json.loads(run("map", "--atlas", zoo / "atlas", "--json").out)
+    labels = {f"centroid of {it['label']}" for it in maps["regions"]}
+    assert {it.name for it in answer.ranked if it.kind == "region"} <= labels
+    assert len(labels) < 2 or "regions are those of the atlas" in answer.notes
     tried = [it for it in answer.ranked if it.runs]
     assert {"base", "centroid"} <= {it.kind for it in tried}
     assert all(it.score is not None for it in tried)

@@ -86,6 +86,11 @@ def _inside(text: str) -> list[str]:
     return found if several else [text]
 
 
+def names_of(ends: Iterable[End]) -> dict[str, str]:
+    """Tell what models are to be called, by their sources: as the atlas calls them, if it does."""
+    return {it.source: it.name for it in ends if it.name is not None}
+
+
 def region_members(label: str, atlas: "Atlas | None") -> list[str]:
     """Name the members of a region of the atlas; raises UnknownName with the nearest labels."""
     if atlas is None:

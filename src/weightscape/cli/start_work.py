@@ -29,10 +29,14 @@ _BY_OPTION = "say which is meant: --text COL, --label COL"
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """The models that starts are made from, without the base; and the base, if there is one."""
+    """The models that starts are made from, without the base; and the base, if there is one.
+
+    regions: label to names, as the atlas has them; None where it does not know all the models.
+    """
 
     group: Group
     base: End | None
+    regions: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def everyone(self) -> tuple[End, ...]:
@@ -82,7 +86,19 @@ def find(
             f"a start is sought between several models, and there is {len(ends) or 'none'}{beside};"
             " give two or more, or a folder that holds them"
         )
-    return Sought(Group(ends, group.label), found)
+    return Sought(Group(ends, group.label), found, _regions(ends, atlas))
+
+
+def _regions(ends: Sequence[End], atlas: "Atlas | None") -> dict[str, tuple[str, ...]] | None:
+    """Give the regions of the atlas, each with those of its members that are asked about."""
+    found = result_work.tree_of(ends, atlas)
+    if found is None:
+        return None
+    names = {it.name for it in ends}
+    members = {
+        it.label: tuple(name for name in it.members if name in names) for it in found[1].regions
+    }
+    return {label: some for label, some in members.items() if len(some) > 1}
 
 
 def _same(one: str | Path, other: str | Path) -> bool:
@@ -189,6 +205,8 @@ def search(
             [it.source for it in sought.group.ends],
             task,
             base=None if sought.base is None else sought.base.source,
+            regions=sought.regions,
+            names=result_work.names_of(sought.everyone),
             how=how,
             searching=Searching(**searching),
             out=whole,
@@ -206,7 +224,9 @@ def search(
             _select(whole, smaller, out, task, layers, seed)
             said = f"written for the smaller configuration {smaller} ({layers} layers)"
             result = replace(result, output=out, notes=(*result.notes, said))
-    return renamed(result, _names(sought))
+    if sought.regions:
+        result = replace(result, notes=(*result.notes, "regions are those of the atlas"))
+    return result
 
 
 def _select(start: Path, smaller: Path, out: Path, task: "Task", layers: str, seed: int) -> None:
@@ -219,36 +239,6 @@ def _select(start: Path, smaller: Path, out: Path, task: "Task", layers: str, se
     told |= {"parent": None, "kind": "weight selection"}
     with in_place_of(out, task) as folder:
         select_weights(start, smaller, folder, layers=layers, init_seed=seed, told=told)  # type: ignore[arg-type]
-
-
-def _names(sought: Sought) -> dict[str, str]:
-    """Tell the names of the atlas by those that models are loaded under, where these are plain."""
-    loaded = [Path(it.source).name for it in sought.everyone]
-    return {
-        name: end.name
-        for name, end in zip(loaded, sought.everyone, strict=True)
-        if end.name is not None and loaded.count(name) == 1
-    }
-
-
-def renamed(result: "StartResult", names: Mapping[str, str]) -> "StartResult":
-    """Name models otherwise, wherever they are named."""
-
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    ranked = tuple(
-        replace(
-            it,
-            candidate=replace(
-                it.candidate,
-                name=new(it.candidate.name),
-                weights={new(name): share for name, share in it.candidate.weights.items()},
-            ),
-        )
-        for it in result.ranked
-    )
-    return replace(result, ranked=ranked, recommended=new(result.recommended))
 
 
 def finish(

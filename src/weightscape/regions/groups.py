@@ -1,7 +1,7 @@
 """A group of models held in one span, with what lies outside of it, and their distances."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,13 @@ def open_group(
     base: Source | None = None,
     place: Sequence[Source] = (),
     space: Space = "product",
+    names: Mapping[str, str] | None = None,
     progress: Progress = silent,
     **loading: Any,
 ) -> Group:
     """Load a group, what lies outside of it, its base and those to be placed into one span.
+
+    names: what models are to be called, by their sources; their folders' names if not given.
 
     Models are put in the order of their names, so that the order in which they are given changes
     nothing. A base or placed model that is among the others is loaded once.
@@ -107,6 +110,8 @@ def open_group(
     spanned = open_span(
         list(wanted.values()), tasks, head="probe", space=space, progress=progress, **loading
     )
+    sources = list(wanted.values())
+    spanned = replace(spanned, names=called(sources, spanned.names, names or {}))
     with progress.stage("comparing weights", total=1, unit="passes") as advance:
         products = tensor_products(spanned.span)
         advance(1)
@@ -120,6 +125,22 @@ def open_group(
     )
     _refuse_same(group)
     return group
+
+
+def called(
+    sources: Sequence[Source], own: Sequence[str], names: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Call models as they are to be called, by their sources; others by their own names.
+
+    >>> called(["zoo/a", "other/b", "my/a"], ["a", "b", "my/a"], {"zoo/a": "b"})
+    ('b', 'other/b', 'my/a')
+    """
+    places = [it.name if isinstance(it, LiveModel) else str(it) for it in sources]
+    given = {place: names[place] for place in places if place in names}
+    return tuple(
+        given.get(place) or (name if name not in given.values() else place)
+        for place, name in zip(places, own, strict=True)
+    )
 
 
 def tensor_products(span: Span) -> Float64[np.ndarray, "T N N"]:

@@ -16,6 +16,7 @@ from weightscape.geometry.span import Span
 from weightscape.geometry.term_products import term_products
 from weightscape.progress import Progress, silent
 from weightscape.regions.chart import chart_regions
+from weightscape.regions.groups import called
 from weightscape.tasks.label_order import Source
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.spanning import SpannedModels, open_span
@@ -71,11 +72,13 @@ def open_pool(
     base: Source | None = None,
     regions: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
+    names: Mapping[str, str] | None = None,
     progress: Progress = silent,
     **loading: Any,
 ) -> Pool:
     """Load models and span them; regions that are not given are found from their own Grams.
 
+    names: what models are to be called, by their sources; their folders' names if not given.
     `probe_loss` has yet to be put in.
 
     Raises BadInput for fewer than two models; MismatchedModels as `open_span` does.
@@ -92,7 +95,9 @@ def open_pool(
         raise BadInput(
             "all these models are one and the same, bit for bit; there is nothing between"
         )
-    spanned = replace(whole, span=_by_tensor(whole.span))
+    spanned = replace(
+        whole, span=_by_tensor(whole.span), names=called(sources, whole.names, names or {})
+    )
     name = None if base is None else spanned.names[0]
     tree = _products(spanned)
     found = _charted(tree, name, seed) if regions is None else regions

@@ -97,7 +97,8 @@ def start(
     candidates, all that are registered if not given. max_runs, minutes: end the search sooner;
     probes take at most two fifths of the minutes, and fewer finalists are run where time is short.
     out: a folder for the recommended start. folder: where probes and runs are kept, so that a
-    search that was killed, or is given more runs, goes on. loading: the options of `load_model`.
+    search that was killed, or is given more runs, goes on. loading: `names`, by source, that models
+    are to be called, and the options of `load_model`.
 
     Raises BadInput for fewer than two models, too few rows, a label without training rows, or a
     task that no linear probe answers; MismatchedModels for models of different families.

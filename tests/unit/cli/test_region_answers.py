@@ -3,16 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from synthetic_regions import synthetic_region, synthetic_start, without_finite_losses
 from weightscape.answers_tasks import RegionResultAnswer, StartAnswer
+from weightscape.catalog.records import Region
 from weightscape.cli import (
     gather_regions,
     gather_starts,
     region_words,
-    region_work,
     result_work,
     start_words,
     start_work,
@@ -144,18 +146,6 @@ def test_the_terminal_shows_the_recommendation_first(
     assert "written: /out/start" in lines
 
 
-def test_regions_are_renamed_wherever_models_are_named() -> None:
-    result = synthetic_region(("a", "b", "c"))
-    changed = region_work.renamed(result, {"a": "zoo/a", "trec-s0": "zoo/t"})
-    told = json.dumps(gather_regions.region(changed).model_dump(mode="json"))
-    assert '"a"' not in told and '"trec-s0"' not in told
-    assert changed.models == ("zoo/a", "b", "c")
-    assert changed.points[0].name == "zoo/a" and "zoo/a" in changed.centroid.weights
-    start = start_work.renamed(synthetic_start(), {"base": "zoo/base", "imdb-s0": "zoo/i"})
-    assert "zoo/base" in {it.candidate.name for it in start.ranked}
-    assert "zoo/i" in start.ranked[0].candidate.weights
-
-
 def test_questions_of_many_models_have_short_and_different_names(tmp_path: Path) -> None:
     ends = [End(f"m{i}", f"m{i}", None) for i in range(200)]
 
@@ -182,3 +172,21 @@ def test_models_that_are_not_there_are_told(tmp_path: Path) -> None:
         start_work.check_kinds("base,sop")
     with pytest.raises(BadInput, match="--kinds is one or more of base"):
         start_work.check_kinds(" , ")
+
+
+def test_starts_are_made_of_the_atlas_s_regions_under_its_names() -> None:
+    regions = (
+        Region("region:zoo/a", ("zoo/a", "zoo/b", "zoo/c"), "zoo/a"),
+        Region("region:zoo/d", ("zoo/d", "zoo/e"), "zoo/d"),
+    )
+    names = tuple(name for it in regions for name in it.members)
+    charted = SimpleNamespace(models=names, base=None, regions=regions)
+    atlas = cast(Any, SimpleNamespace(findings=lambda: [(None, None, charted)]))
+    ends = [End(name, f"/models/{name[-1]}", name) for name in names]
+    asked = [it for it in ends if it.name not in ("zoo/c", "zoo/e")]
+    assert start_work._regions(asked, atlas) == {"region:zoo/a": ("zoo/a", "zoo/b")}
+    assert result_work.names_of(asked)["/models/d"] == "zoo/d"
+    stranger = End("x", "x", None)
+    assert start_work._regions([*asked, stranger], atlas) is None
+    assert start_work._regions(asked, None) is None
+    assert "x" not in result_work.names_of([stranger])

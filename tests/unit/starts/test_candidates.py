@@ -36,6 +36,16 @@ def test_the_base_and_the_centroid_are_always_there():
     assert "base" not in by_name(pool_of(base=None), "models")
 
 
+def test_models_are_called_as_was_asked_in_every_sentence():
+    names = {"two": "zoo/two", "base": "the root", "one": "two"}
+    regions = {"region:two": ("two", "zoo/two")}
+    pool = open_pool(MODELS, TASK, base=looking("base"), regions=regions, names=names, device="cpu")
+    assert pool.names == ("the root", "two", "zoo/two", "three", "four")
+    found = by_name(pool, "models", "regions")
+    assert found["centroid of region:two"].candidate.weights == {"two": 0.5, "zoo/two": 0.5}
+    assert found["the root"].candidate.kind == "base"
+
+
 def test_every_region_has_a_centroid_of_its_models_without_the_base():
     regions = {"region:a": ("one", "two", "base"), "region:b": ("three",)}
     found = by_name(pool_of(regions=regions), "regions")
