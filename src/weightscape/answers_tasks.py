@@ -85,7 +85,7 @@ class DominanceAnswer(Answer):
 class RayAnswer(Answer):
     """Losses along a ray from the centroid."""
 
-    towards: str = Field(description="the model that it passes")
+    towards: str = Field(description="the model that it passes, or a random point between them")
     distances: list[float] = Field(description="from the centroid (L2)")
     losses: list[float | None]
     crosses: float | None = Field(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from weightscape.answers_tasks import RegionResultAnswer
     from weightscape.atlas import Atlas
     from weightscape.progress import Progress
-    from weightscape.regions.records import HullPlace, RegionPoint, RegionResult
+    from weightscape.regions.records import HullPlace, RegionResult
     from weightscape.tasks.task import Task
 
 NOISE = ("noise", "directions")
@@ -37,9 +37,9 @@ class Sought:
 
     @property
     def everyone(self) -> tuple[End, ...]:
-        """List all models that are asked about, in and outside."""
+        """List all models that are asked about, in, outside, the base and those to be placed."""
         others = () if isinstance(self.outside, str) else self.outside
-        return (*self.group.ends, *others)
+        return (*self.group.ends, *others, *filter(None, [self.base]), *self.placed)
 
 
 def check_numbers(*, samples: int, rays: int, reach: float, pairs: int) -> None:
@@ -173,6 +173,7 @@ def measure(
     """Measure the region, and name its models as they were asked for."""
     import torch
 
+    from weightscape.regions.hull_places import place_caution
     from weightscape.regions.region import region
     from weightscape.tasks.objective import Scoring
 
@@ -184,6 +185,7 @@ def measure(
         else [it.source for it in sought.outside],
         base=None if sought.base is None else sought.base.source,
         place=[it.source for it in sought.placed] if sought.places is None else (),
+        names=result_work.names_of(sought.everyone),
         on_places=lambda places: tell_places(places, progress),
         progress=progress,
         label=sought.group.label,
@@ -196,50 +198,11 @@ def measure(
         ),
         **how,
     )
-    result = renamed(result, _names(result, sought))
-    return result if sought.places is None else replace(result, places=sought.places)
-
-
-def _names(result: "RegionResult", sought: Sought) -> dict[str, str]:
-    """Tell the names of the atlas by those that the models were loaded under."""
-    outer = [it.name for it in result.points if it.group == "ex"]
-    pairs = [*zip(result.models, sought.group.ends, strict=True)]
-    if not isinstance(sought.outside, str):
-        pairs += zip(outer, sought.outside, strict=True)
-    if sought.base is not None and result.base is not None:
-        pairs.append((result.base, sought.base))
-    pairs += zip((it.name for it in result.places), sought.placed, strict=False)
-    return {loaded: end.name for loaded, end in pairs if end.name is not None}
-
-
-def renamed(result: "RegionResult", names: Mapping[str, str]) -> "RegionResult":
-    """Name models otherwise, wherever they are named."""
-
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    def shares(weights: Mapping[str, float]) -> dict[str, float]:
-        return {new(name): weight for name, weight in weights.items()}
-
-    def point(it: "RegionPoint") -> "RegionPoint":
-        named = it.name if it.group == "hull" else new(it.name)
-        return replace(it, name=named, weights=shares(it.weights))
-
-    return replace(
-        result,
-        models=tuple(map(new, result.models)),
-        base=None if result.base is None else new(result.base),
-        centroid=point(result.centroid),
-        points=tuple(map(point, result.points)),
-        radii=tuple(
-            replace(it, rays=tuple(replace(ray, towards=new(ray.towards)) for ray in it.rays))
-            for it in result.radii
-        ),
-        pairs=tuple(replace(it, one=new(it.one), other=new(it.other)) for it in result.pairs),
-        places=tuple(
-            replace(it, name=new(it.name), weights=shares(it.weights)) for it in result.places
-        ),
-    )
+    if not sought.places:
+        return result
+    caution = place_caution(len(sought.group.ends))
+    notes = result.notes if caution is None else (caution, *result.notes)
+    return replace(result, places=sought.places, notes=notes)
 
 
 def finish(

@@ -16,6 +16,9 @@ INSIDE = 1e-3
 """How far from the hull a model may be and still be in it, as a share of the members' mean distance
 from their centroid: more than a merge in float32 is off by rounding, far less than any training."""
 
+FEW = 4
+"""With fewer members kin and strangers are about equally far from the hull."""
+
 Place = Literal["in the hull", "near", "outside"]
 
 
@@ -74,6 +77,20 @@ def place_all(
         place = HullPlace(names[target], seen.place, seen.distance, seen.typical, weights)
         found.append(place)
     return tuple(found)
+
+
+def place_caution(members: int) -> str | None:
+    """Say that a place in the hull of so few members tells little, if so.
+
+    >>> place_caution(2)
+    '2 models are too few to tell kin from strangers by distances from their hull; give 4 or more'
+    """
+    if members >= FEW:
+        return None
+    return (
+        f"{members} models are too few to tell kin from strangers by distances from their hull; "
+        f"give {FEW} or more"
+    )
 
 
 def mean_distance(gram: Float64[np.ndarray, "N N"]) -> float:

@@ -38,22 +38,43 @@ def ray_distances(unit: float, reach: float) -> tuple[float, ...]:
     return (0.0, *(unit * np.geomspace(NEAREST, reach, STEPS)).tolist())
 
 
-def ray_targets(group: Group, rays: int, seed: int) -> tuple[int, ...]:
-    """Choose members to look towards: all, or as many as asked for by chance.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A point that a ray from the centroid goes through, by weights of all models, and its name."""
 
-    A member that is the centroid shows no way.
+    name: str
+    weights: Float64[np.ndarray, " N"]
+
+
+def ray_targets(group: Group, rays: int, seed: int) -> tuple[Target, ...]:
+    """Choose what to look towards: members, by chance where there are more than asked for.
+
+    Where there are fewer, random points of their hull come after them ("between 1", ...): all
+    directions of the space that the members span lead through its hull. Two members span a line,
+    which has two directions. What is the centroid itself shows no way.
     """
-    able = [i for i in range(group.members) if group.distance(group.vertex(i)) > 1e-9 * group.unit]
-    if rays >= len(able):
-        return tuple(able)
-    chosen = np.random.default_rng(seed).choice(len(able), size=rays, replace=False)
-    return tuple(sorted(able[i] for i in chosen))
+    models = [Target(group.spanned.names[i], group.vertex(i)) for i in range(group.members)]
+    able = [it for it in models if group.distance(it.weights) > 1e-9 * group.unit]
+    if rays < len(able):
+        chosen = np.random.default_rng(seed).choice(len(able), size=rays, replace=False)
+        return tuple(able[i] for i in sorted(chosen))
+    count = rays - len(able) if group.members > 2 else 0
+    # another stream than the points of the hull that are scored themselves
+    drawn = np.random.default_rng((seed, 1)).dirichlet(np.ones(group.members), size=count)
+    between = [Target(f"between {i}", _padded(it, group)) for i, it in enumerate(drawn, 1)]
+    return (*able, *(it for it in between if group.distance(it.weights) > 1e-9 * group.unit))
+
+
+def _padded(shares: Float64[np.ndarray, " M"], group: Group) -> Float64[np.ndarray, " N"]:
+    weights = np.zeros(len(group.centroid))
+    weights[: len(shares)] = shares
+    return weights
 
 
 def find_radius(
     losses: GeneralizedLoss,
     task: int,
-    targets: Sequence[int],
+    targets: Sequence[Target],
     distances: Sequence[float],
     limit: Limit,
     *,
@@ -61,7 +82,7 @@ def find_radius(
     draws: int = 1000,
     seed: int = 0,
 ) -> Radius:
-    """Follow rays from the centroid through members until the loss has passed a threshold.
+    """Follow rays from the centroid through targets until the loss has passed a threshold.
 
     The radius is the median over rays, those that do not cross counting as beyond all others; its
     interval is a bootstrap over rays.
@@ -83,15 +104,15 @@ def find_radius(
 def _ray(
     losses: GeneralizedLoss,
     task: int,
-    target: int,
+    target: Target,
     distances: Sequence[float],
     threshold: float,
 ) -> Ray:
     """Go outwards to one point beyond the crossing, and look once inside the step it is in."""
     group = losses.group
     centre = group.centroid
-    way = (group.vertex(target) - centre) / group.distance(group.vertex(target))
-    towards = group.spanned.names[target]
+    way = (target.weights - centre) / group.distance(target.weights)
+    towards = target.name
 
     def loss_at(distance: float) -> float | None:
         where = f"{distance:.4g} from the centroid towards {towards}"

@@ -56,9 +56,9 @@ class Dominance:
 class Ray:
     """Losses along a ray from the centroid, out to one point beyond where it crosses.
 
-    towards: the member that it goes through. distances: L2 from the centroid. crosses: where the
-    loss first passes the threshold (0 for the centroid itself), None if it does not as far as was
-    looked.
+    towards: the member that it goes through, or "between 1", ... for random points of the hull.
+    distances: L2 from the centroid. crosses: where the loss first passes the threshold (0 for the
+    centroid itself), None if it does not as far as was looked.
     """
 
     towards: str

@@ -15,7 +15,7 @@ from weightscape.progress import Progress, silent
 from weightscape.regions.dominance import dominances
 from weightscape.regions.generalized_loss import GeneralizedLoss, check_probed
 from weightscape.regions.groups import open_group
-from weightscape.regions.hull_places import place_all
+from weightscape.regions.hull_places import place_all, place_caution
 from weightscape.regions.noise import WORDS, NoiseName
 from weightscape.regions.pairs import ALPHAS, choose_pairs, follow_pairs
 from weightscape.regions.reach import (
@@ -67,14 +67,16 @@ def region(
     the models' differences from it) or "directions" (random ones from the centroid, as long as
     the models'), `noise_samples` of them, which is the default with and without a base.
     sampler, samples: how points of the hull (In') are drawn, and how many.
-    rays, reach: from the centroid through up to `rays` members, out to `reach` times the members'
-    mean distance from it, for the radius at which a task's loss passes `threshold` (by default
-    the mean loss of Ex). A ray ends one point beyond.
+    rays, reach: from the centroid through `rays` members, and through random points of their hull
+    where there are fewer, out to `reach` times the members' mean distance from it, for the radius
+    at which a task's loss passes `threshold` (by default the mean loss of Ex). A ray ends one
+    point beyond.
     pairs: lines through so many pairs of members, and of members with models outside; each is 23
     points, most of them far beyond the models.
     place: models that are only placed as seen from the hull, by their weights. on_places: is
     called with where they lie, before anything is evaluated.
-    space: as in `open_span`, for adapters. loading: the options of `load_model`.
+    space: as in `open_span`, for adapters. loading: `names`, by source, that models are to be
+    called, and the options of `load_model`.
     folder: where evaluations are kept, so that nothing is computed twice.
 
     Raises BadInput for a single model, a task with one class or with labels missing in the
@@ -139,7 +141,7 @@ def region(
         train_rows=min(len(sample_rows(task, "train", scoring.train_limit)) for task in tasks),
         evaluated=losses.evaluated,
         seconds=perf_counter() - began,
-        notes=_notes(radii, profiles),
+        notes=_notes(radii, profiles, place_caution(group.members) if places else None),
     )
 
 
@@ -178,7 +180,9 @@ def _check_tasks(tasks: Sequence[Task], scoring: Scoring) -> None:
         check_probed(task, scoring)
 
 
-def _notes(radii: Sequence[Radius], profiles: Sequence[PairProfile]) -> tuple[str, ...]:
+def _notes(
+    radii: Sequence[Radius], profiles: Sequence[PairProfile], caution: str | None
+) -> tuple[str, ...]:
     notes = [
         f"on {radius.task} the centroid itself is not below the threshold {radius.threshold:.4g} "
         f"({radius.threshold_rule}): there is no region around it"
@@ -188,4 +192,4 @@ def _notes(radii: Sequence[Radius], profiles: Sequence[PairProfile]) -> tuple[st
     lost = sum(isnan(loss) for it in profiles for row in it.losses.values() for loss in row)
     if lost:
         notes.append(f"at {lost} points of the lines through pairs nothing finite came out")
-    return tuple(notes)
+    return tuple(notes if caution is None else [caution, *notes])

@@ -8,10 +8,12 @@ from weightscape.regions.generalized_loss import GeneralizedLoss
 from weightscape.regions.reach import (
     POINTS,
     Limit,
+    Target,
     crossing,
     find_radius,
     mean_thresholds,
     ray_distances,
+    ray_targets,
 )
 
 
@@ -57,7 +59,8 @@ DISTANCES = ray_distances(1.0, 32.0)
 
 def radius(slopes, threshold=1.0, **options):
     losses = Known(slopes, **options)
-    found = find_radius(losses, 0, range(len(slopes)), DISTANCES, Limit(threshold, "as given"))
+    targets = [Target(name, losses.group.vertex(i)) for i, name in enumerate(losses.group.names)]
+    found = find_radius(losses, 0, targets, DISTANCES, Limit(threshold, "as given"))
     assert losses.advanced == len(slopes) * POINTS
     return found, losses
 
@@ -117,6 +120,21 @@ def test_thresholds_are_said_in_words():
     assert [limit.threshold for limit in mean_thresholds(outside, None)] == [2.0, 6.0]
     assert mean_thresholds(outside, None)[0].rule == "mean loss of the group outside"
     assert mean_thresholds(outside, 0.5) == (Limit(0.5, "as given"),) * 2
+
+
+def test_rays_go_through_members_first_and_then_through_their_hull():
+    group = Slopes([1.0, 1.0, 1.0])
+    few = ray_targets(group, 2, seed=0)
+    assert len(few) == 2 and {it.name for it in few} < {"m0", "m1", "m2"}
+    many = ray_targets(group, 6, seed=0)
+    assert [it.name for it in many] == ["m0", "m1", "m2", "between 1", "between 2", "between 3"]
+    for target in many:
+        assert target.weights.sum() == pytest.approx(1) and (target.weights >= 0).all()
+    assert len({tuple(it.weights) for it in many}) == 6
+    other = ray_targets(group, 6, seed=1)
+    assert not np.allclose(other[-1].weights, many[-1].weights)
+    # on the line through two models there is no third direction
+    assert len(ray_targets(Slopes([1.0, 1.0]), 6, seed=0)) == 2
 
 
 @pytest.mark.parametrize("reach", [0.25, -1, nan, inf])

@@ -79,6 +79,10 @@ def test_the_radius_is_the_distance_at_which_the_loss_is_that_of_models_out_ther
     found = measured(outside=corners(1.5, "far "), rays=4)
     (radius,) = found.radii
     assert radius.value == pytest.approx(1.5, rel=0.15)
+    more = measured(outside=corners(1.5, "far "), rays=6).radii[0]
+    assert [ray.towards for ray in more.rays[4:]] == ["between 1", "between 2"]
+    for ray in more.rays:  # the landscape is round
+        assert ray.crosses == pytest.approx(1.5, rel=0.15)
     assert radius.interval[0] <= radius.value <= radius.interval[1]
     assert (radius.unit, len(radius.rays)) == (pytest.approx(1), 4)
     nowhere = measured(outside=corners(1.5, "far "), rays=1, threshold=50.0, reach=4.0)
@@ -124,6 +128,21 @@ def test_models_are_placed_and_not_scored():
     ]
     assert found.evaluated == measured().evaluated
     assert not {"inside", "beyond"} & {point.name for point in found.points}
+    assert not found.notes
+    few = measured(corners()[:3], place=[inside, beyond])
+    assert "3 models are too few to tell kin from strangers" in few.notes[0]
+
+
+def test_models_are_called_as_was_asked_wherever_they_are_named():
+    told = []
+    found = measured(
+        outside=corners(3.0, "far "), names={"east": "zoo/e", "far west": "zoo/w", "mid": "zoo/m"},
+        rays=4, pairs=2, place=[foggy("mid", 0.1, 0.0)], on_places=told.extend,
+    )  # fmt: skip
+    assert found.models == ("zoo/e", "north", "south", "west")
+    assert [it.name for it in told] == ["zoo/m"] and "zoo/e" in told[0].weights
+    assert "zoo/w" in {it.name for it in points(found, "ex")}
+    assert "zoo/e" in {ray.towards for ray in found.radii[0].rays}
 
 
 def test_several_tasks_are_scored_at_every_point():
