@@ -207,6 +207,7 @@ class StartAnswer(Answer):
     train_rows: int
     rounds: int
     runs: int = Field(description="short fine-tunings in all")
+    precision: str = Field(description="what they computed in: float32 or bfloat16")
     seconds: float
     notes: list[str]
     folder: str | None = Field(description="where start.json lies")

@@ -13,7 +13,7 @@ from weightscape.atlas import Atlas
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] good bad fine poor film book a the was very not".split()
 QUICK = ("--samples", 3, "--rays", 2, "--reach", 4, "--pairs", 1, "--device", "cpu")
-SHORT = ("--steps", 4, "--finalists", 1, "--folds", 2, "--rounds", 2, "--device", "cpu")
+SHORT = "--steps 4 --finalists 1 --folds 2 --rounds 2 --device cpu --no-bf16".split()
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +218,9 @@ def test_rows_of_one_s_own_are_all_trained_on(zoo: Path, tmp_path: Path) -> None
         StartAnswer,
         *("start", "--models", zoo / "models/mood-0", zoo / "models/thing-0", *SHORT),
         *("--data", tmp_path / "mine.csv", "--text", "words", "--label", "verdict"),
-        *("--kinds", "models", "--max-runs", 4, "--out", tmp_path / "found"),
+        *("--kinds", "models", "--max-runs", 4, "--out", tmp_path / "found", "--bf16"),
     )
+    assert answer.precision == "bfloat16"
     assert answer.task == "mine" and answer.train_rows == 40
     assert {it.kind for it in answer.ranked} <= {"model", "centroid"}
     assert answer.base is None and answer.output is None

@@ -30,6 +30,7 @@ def start(
         runs=result.runs,
         seconds=round(result.seconds, 1),
         notes=list(result.notes),
+        precision=result.precision,
         folder=None if folder is None else str(folder),
     )
 

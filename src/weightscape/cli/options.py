@@ -84,6 +84,10 @@ Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
 ]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")]
+FastBf16 = Annotated[
+    bool | None,
+    typer.Option("--bf16/--no-bf16", help="Compute in bfloat16 (default: where that is fast)."),
+]
 Factory = Annotated[
     str | None,
     typer.Option(

@@ -84,7 +84,7 @@ def start(
     seed: options.Seed = 0,
     score_batch: options.ScoreBatch = 64,
     device: options.Device = None,
-    bf16: options.Bf16 = False,
+    bf16: options.FastBf16 = None,
     factory: options.Factory = None,
     trust_remote_code: options.TrustRemoteCode = False,
     trust_code: options.TrustCode = False,
@@ -107,11 +107,13 @@ def start(
     path_checks.check_plots(plot)
     path_checks.check_output("--out", out)
     path_checks.check_output("--output", output)
+    fast = start_work.in_bfloat16(bf16, device)
     scored = {
         "limit": path_checks.parse_rows("--rows", rows),
         "train_limit": path_checks.parse_rows("--train-rows", train_rows),
         "batch": score_batch,
-        "bf16": bf16,
+        "bf16": fast,
+        "chosen": bf16 is None,
     }
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         if smaller is not None and task is None and data is None:
@@ -125,7 +127,7 @@ def start(
             return
         searching = {"finalists": finalists, "folds": folds, "rounds": rounds}
         sought = start_work.find(named, base, opened, output)
-        how = start_work.fine_tuning(method, steps, lr, bf16)
+        how = start_work.fine_tuning(method, steps, lr, fast)
         chosen = start_work.check_kinds(kinds)
         asked = start_work.ask(
             sought,

@@ -105,6 +105,14 @@ def _same(one: str | Path, other: str | Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
+def in_bfloat16(asked: bool | None, device: str | None) -> bool:
+    """Tell whether to compute in bfloat16: as asked, else where the device is fast at it."""
+    from weightscape.tasks.models import usable_device
+    from weightscape.tasks.precision import multiplies_bfloat16
+
+    return multiplies_bfloat16(usable_device(device)) if asked is None else asked
+
+
 def fine_tuning(method: str, steps: int, lr: float | None, bf16: bool) -> "FineTuning":
     """Say how short runs are trained."""
     from weightscape.starts.short_settings import METHODS, short_fine_tuning
@@ -226,6 +234,9 @@ def search(
             result = replace(result, output=out, notes=(*result.notes, said))
     if sought.regions:
         result = replace(result, notes=(*result.notes, "regions are those of the atlas"))
+    if scored["bf16"] and scored["chosen"]:
+        said = "computed in bfloat16, which is fast here; --no-bf16 computes in float32"
+        result = replace(result, notes=(*result.notes, said))
     return result
 
 

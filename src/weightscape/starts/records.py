@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 Interval = tuple[float, float]
 """The lower and upper end of a confidence interval."""
@@ -64,7 +65,8 @@ class StartResult:
     """Starting points for a task, ranked; and the one to take.
 
     beats_base: whether the recommended one is better than the base beyond noise. why: the
-    recommendation in a sentence. output: the folder it was written to, or None.
+    recommendation in a sentence. output: the folder it was written to, or None. precision: what
+    short runs computed in.
     """
 
     task: str
@@ -80,3 +82,4 @@ class StartResult:
     runs: int
     seconds: float
     notes: tuple[str, ...] = ()
+    precision: Literal["float32", "bfloat16"] = "float32"

@@ -165,6 +165,7 @@ def start(
         runs=budget.spent,
         seconds=perf_counter() - began,
         notes=_notes(pool, rated, search, searching),
+        precision="bfloat16" if how.autocast else "float32",
     )
 
 

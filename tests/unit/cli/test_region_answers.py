@@ -190,3 +190,12 @@ def test_starts_are_made_of_the_atlas_s_regions_under_its_names() -> None:
     assert start_work._regions([*asked, stranger], atlas) is None
     assert start_work._regions(asked, None) is None
     assert "x" not in result_work.names_of([stranger])
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_is_what_was_asked_for_or_what_the_device_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr("weightscape.tasks.precision.multiplies_bfloat16", lambda device: fast)
+    assert start_work.in_bfloat16(None, "cpu") is fast
+    assert start_work.in_bfloat16(True, "cpu") and not start_work.in_bfloat16(False, "cpu")

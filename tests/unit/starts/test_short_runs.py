@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ from weightscape.errors import BadInput
 from weightscape.starts.folds import cut
 from weightscape.starts.heads import head_features, head_layer, set_head
 from weightscape.starts.pool import open_pool, write_point
+from weightscape.starts.scoring import ProbeScores
 from weightscape.starts.short_runs import ShortRuns
 from weightscape.tasks.features import features
 from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.objective import Scoring
 from weightscape.tasks.probe import fit_probe
 
 TASK = largest(rows=18)
@@ -101,3 +105,16 @@ def test_a_model_without_a_head_is_refused(spanned):
     headless = replace(spanned, model=replace(spanned.model, head=()))
     with pytest.raises(BadInput, match="no head"):
         ShortRuns(headless, QUICK)
+
+
+def test_what_was_computed_in_bfloat16_is_not_taken_for_float32(spanned, tmp_path):
+    cells = cut(TASK, 2, 0, 0)
+    for how, scoring in (
+        (QUICK, Scoring()),
+        (replace(QUICK, autocast=True), Scoring(autocast=torch.bfloat16)),
+    ):
+        runs = ShortRuns(spanned, how, folder=tmp_path / "runs", scoring=scoring)
+        probes = ProbeScores(spanned, TASK, cells, scoring, folder=tmp_path / "probes")
+        assert not runs.knows(BOTH, CELL) and not probes.knows(BOTH)
+        runs.at(BOTH, CELL), probes.at(BOTH)
+        assert runs.knows(BOTH, CELL) and probes.knows(BOTH)
