@@ -125,7 +125,7 @@ def judge(way: Judging, target: str, seeds: Sequence[int], choose: bool, work: P
                 }
                 keep(files[name, seed], {**told, "start": name, **done, "weights": named})
         if choose and not files["start", seed].is_file():
-            folder, choice = chosen_start(target, task, seed, models, way.how, work)
+            folder, choice = chosen_start(target, task, seed, models, work)
             alone = open_span([base_folder(), folder], task_named(target), head="probe")
             done = run(runs_in(alone, way), task, seed, np.array([0.0, 1.0]))
             keep(files["start", seed], {**told, "start": "start", **done, "choice": choice})

@@ -8,12 +8,10 @@ from typing import Any
 from bench.regions.fresh import centre_of, others_of
 from bench.regions.models import Member, base_folder
 
+from weightscape.starts.short_settings import short_fine_tuning
 from weightscape.starts.start import start
-from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.task import Task
-
-MOST_RUNS = 12
-"""Short runs of a search: the default is more, which this bench has no time for."""
 
 
 def chosen_start(
@@ -21,13 +19,11 @@ def chosen_start(
     task: Task,
     seed: int,
     models: Sequence[Member],
-    how: FineTuning,
     work: Path,
-    *,
-    runs: int = MOST_RUNS,
 ) -> tuple[Path, dict[str, Any]]:
     """Search with the training rows alone; give the folder of the recommended start, and why.
 
+    The search is the one that somebody gets who sets nothing.
     The task comes without its test rows: the search could not look at them if it would.
     """
     out = work / "chosen" / f"{target}-{len(task.rows('train'))}-{seed}"
@@ -36,8 +32,7 @@ def chosen_start(
         [centre_of(it, models, work) for it in others_of(target, models)],
         blind,
         base=base_folder(),
-        how=how,
-        max_runs=runs,
+        how=short_fine_tuning("bitfit", autocast=multiplies_bfloat16()),
         out=out,
         seed=seed,
         folder=work / "searches",
