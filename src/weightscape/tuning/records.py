@@ -1,4 +1,4 @@
-"""What a search of weights is made of: outcomes, trials, the blends it is held against, a result."""
+"""What a search of weights is made of: outcomes, trials, rival blends, and a result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
