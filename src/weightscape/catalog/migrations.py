@@ -7,11 +7,13 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
+    Float,
     ForeignKey,
     Integer,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     delete,
     insert,
     inspect,
@@ -68,7 +70,56 @@ def _keep_results(connection: Connection) -> None:
     added.create(connection)
 
 
-STEPS: tuple[Step, ...] = (_keep_paths, _keep_results)
+def _keep_studies(connection: Connection) -> None:
+    """3 -> 4: tables of searches of weights and their trials."""
+    frozen = MetaData()
+    Table(
+        "studies",
+        frozen,
+        Column("id", Integer, primary_key=True),
+        Column("name", Text, nullable=False, unique=True),
+        Column("identity", JSON, nullable=False),
+        Column("versions", JSON, nullable=False),
+        Column("made", Text, nullable=False),
+    )
+    Table(
+        "study_batches",
+        frozen,
+        Column("study_id", ForeignKey("studies.id"), primary_key=True),
+        Column("ordinal", Integer, primary_key=True),
+        Column("points", JSON, nullable=False),
+        Column("digests", JSON, nullable=False),
+    )
+    Table(
+        "trials",
+        frozen,
+        Column("study_id", ForeignKey("studies.id"), primary_key=True),
+        Column("number", Integer, primary_key=True),
+        Column("digest", Text, nullable=False),
+        Column("weights", JSON, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("holder", Text),
+        Column("lease_until", Float),
+        Column("loss", Float),
+        Column("rows", Integer, nullable=False),
+        Column("seconds", Float, nullable=False),
+        Column("error", Text, nullable=False),
+        Column("gradient", JSON(none_as_null=True)),
+        UniqueConstraint("study_id", "digest"),
+        CheckConstraint(
+            "state in ('waiting', 'running', 'complete', 'raced', 'failed')",
+            name="known_trial_state",
+        ),
+        CheckConstraint(
+            "(state = 'running') = (holder is not null and lease_until is not null)",
+            name="whole_lease",
+        ),
+    )
+    frozen.create_all(connection)
+
+
+STEPS: tuple[Step, ...] = (_keep_paths, _keep_results, _keep_studies)
 """STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
 
 

@@ -226,3 +226,46 @@ class KeptResult:
     folder: str
     result: dict[str, Any]
     made: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStudy:
+    """A search of weights. identity: what it must have in common with one that goes on with it.
+
+    versions: of the packages that made it.
+    """
+
+    id: int
+    name: str
+    identity: dict[str, Any]
+    versions: dict[str, str]
+    made: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBatch:
+    """What a study's sampler asked for at once: points, and the digest of each one's trial."""
+
+    points: tuple[tuple[float, ...], ...]
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTrial:
+    """One candidate of a study, from 0 in the order in which they were asked for.
+
+    digest: of its weights, one trial's alone. weights: nested as the study's are. loss: None as
+    long as it has none, and where it failed. rows: of the task, how many were read. attempts: how
+    often a process took it. gradient: by the weights, nested as they are.
+    """
+
+    number: int
+    digest: str
+    weights: list[Any]
+    state: Literal["waiting", "running", "complete", "raced", "failed"] = "waiting"
+    attempts: int = 0
+    loss: float | None = None
+    rows: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    gradient: list[Any] | None = None

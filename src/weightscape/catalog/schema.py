@@ -214,6 +214,56 @@ results = Table(
     CheckConstraint("kind in ('region', 'start')", name="known_result_kind"),
 )
 
+# searches of weights, taken up again by name; `identity` is what must be the same then, `versions`
+# the packages that made it, for a person to look at
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("identity", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("made", Text, nullable=False),
+)
+
+# what a study's sampler asked for, in its order: points, and the digests of the trials that answer
+study_batches = Table(
+    "study_batches",
+    metadata,
+    Column("study_id", ForeignKey("studies.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("points", JSON, nullable=False),
+    Column("digests", JSON, nullable=False),
+)
+
+# one candidate of a study; equal weights are one trial. A process that evaluates it holds it by a
+# lease, which runs out at `lease_until` (seconds since 1970) unless it is renewed
+trials = Table(
+    "trials",
+    metadata,
+    Column("study_id", ForeignKey("studies.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("weights", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("holder", Text),
+    Column("lease_until", Float),
+    Column("loss", Float),
+    Column("rows", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("gradient", JSON(none_as_null=True)),
+    UniqueConstraint("study_id", "digest"),
+    CheckConstraint(
+        "state in ('waiting', 'running', 'complete', 'raced', 'failed')", name="known_trial_state"
+    ),
+    CheckConstraint(
+        "(state = 'running') = (holder is not null and lease_until is not null)",
+        name="whole_lease",
+    ),
+)
+
 skipped = Table(
     "skipped",
     metadata,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from weightscape.catalog import dialect, migrations
-from weightscape.catalog.locks import file_lock
+from weightscape.catalog.locks import file_lock, lock_if_free
 from weightscape.errors import AtlasError, NotFound
 
 DATABASE = "atlas.sqlite"
@@ -80,6 +80,10 @@ class Store:
     ) -> AbstractContextManager[None]:
         """Hold the named lock of this atlas, to save work; `waiting` is told if that takes time."""
         return file_lock(self.folder / f".{name}.lock", waiting)
+
+    def lock_if_free(self, name: str) -> AbstractContextManager[bool]:
+        """Hold the named lock and give true, or give false where another process holds it."""
+        return lock_if_free(self.folder / f".{name}.lock")
 
     def close(self) -> None:
         """Close the connections; the store can be used again and opens new ones."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from weightscape.catalog.locks import file_lock
+from weightscape.catalog.locks import file_lock, lock_if_free
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError
 
@@ -56,3 +56,21 @@ def test_a_file_system_without_locks_is_no_obstacle(
 def test_a_folder_that_holds_no_lock_file_is_an_atlas_error(tmp_path: Path) -> None:
     with pytest.raises(AtlasError, match="rights"), file_lock(tmp_path / "nowhere" / "lock"):
         pass
+
+
+def test_a_lock_is_taken_only_if_it_is_free(store: Store) -> None:
+    with store.lock_if_free("study") as first, store.lock_if_free("study") as second:
+        assert first and not second
+        with store.lock_if_free("other") as other:
+            assert other
+    with store.lock_if_free("study") as again:
+        assert again
+
+
+def test_a_folder_without_locks_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with lock_if_free(tmp_path / ".lock") as held:
+        assert held

@@ -14,8 +14,9 @@ from weightscape.catalog import (
     results,
     samples,
     skipped,
+    studies,
 )
-from weightscape.catalog.records import KeptPath, KeptResult
+from weightscape.catalog.records import KeptBatch, KeptPath, KeptResult
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError
 
@@ -108,7 +109,26 @@ def test_an_atlas_of_version_2_keeps_its_paths_and_learns_to_keep_results(
             assert [it.result for it in paths.all_kept(connection)] == [{"barrier": 0.5}]
 
 
-@pytest.mark.parametrize("table", ["paths", "results"])
+def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = KeptResult("r", "region", ("base", "tuned"), "sst2", "/out", {"p_b": 0.9})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "STEPS", migrations.STEPS[:2])
+        with Store.open(old_atlas) as store, store.write() as connection:
+            results.keep(connection, found)
+        assert stored_version(old_atlas) == 3 and "trials" not in tables(old_atlas)
+    with Store.open(old_atlas) as store:
+        with store.write() as connection:
+            study = studies.ensure_study(connection, "s", {"seed": 1}, {"numpy": "2"})
+            batch = KeptBatch(((0.5, 0.5),), ("d",))
+            assert studies.add_batch(connection, study.id, 0, batch, [[0.5, 0.5]]) == 1
+        with store.read() as connection:
+            assert [it.state for it in studies.load_trials(connection, study.id)] == ["waiting"]
+            assert [it.result for it in results.all_kept(connection)] == [{"p_b": 0.9}]
+
+
+@pytest.mark.parametrize("table", ["paths", "results", "studies", "study_batches", "trials"])
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
     old_atlas: Path, tmp_path: Path, table: str
 ) -> None:
