@@ -166,6 +166,7 @@ def run(runs: ShortRuns, task: Task, seed: int, weights: np.ndarray) -> dict[str
         "loss": float(found.loss),
         "train_rows": len(task.rows("train")),
         "test_rows": len(found.rows),
+        "right": "".join("01"[int(it)] for it in found.predictions == found.targets),
         "seconds": round(perf_counter() - began, 1),
     }
 

@@ -109,9 +109,25 @@ def test_gains_are_paired_by_seed_and_counted_by_target():
     assert found["mean"]["value"] == pytest.approx(4.0)
 
 
+def judged(start, seed, right):
+    accuracy = right.count("1") / len(right)
+    return {**run("a", start, seed, accuracy), "right": right}
+
+
 def test_hindsight_is_the_best_start_of_each_target():
-    runs = [run("a", "base", 0, 0.5), run("a", "centroid", 0, 0.6), run("a", "start", 0, 0.55)]
-    assert gains_of(accuracies(runs), "start", "hindsight")["a"] == pytest.approx([-5.0])
+    runs = [
+        judged("base", 0, "00000000"),
+        judged("centroid", 0, "11111100"),
+        judged("start", 0, "11110000"),
+    ]
+    assert gains_of(accuracies(runs), "hindsight", "base")["a"] == pytest.approx([75.0])
+    assert gains_of(accuracies(runs), "start", "hindsight")["a"] == pytest.approx([-25.0])
+
+
+def test_hindsight_is_not_told_on_the_rows_that_it_chose_on():
+    # each start is right on one half of the rows; the best on either half is wrong on the other
+    runs = [judged("base", 0, "10101010"), judged("centroid", 0, "01010101")]
+    assert gains_of(accuracies(runs), "hindsight", "base")["a"] == pytest.approx([-50.0])
 
 
 def user(counts):
