@@ -19,8 +19,11 @@ LEAST_CONTRAST = 0.04  # by how much cosines inside clusters must beat those bet
 NOISE_MULTIPLE = 4.0  # by how many standard errors they must, since the best split is chosen
 TWINS = 0.97  # cosine of models that are one but for rounding or a touch
 STRANGER_ERRORS = 3.0  # a member is nearer to its cluster than strangers by this many errors
-LEAST_NOISE = 0.01  # errors of cosines smaller than this are not believed
+LEAST_NOISE = 0.01  # errors of cosines smaller than this are not believed of models in general
+PRIOR_CLUSTERS = 4.0  # a model's own spread among strangers is shrunk as if so many were typical
+FEWEST_STRANGERS = 3  # fewer other clusters tell nothing of a model's own spread
 FEWEST_MODELS = 4  # fewer have too few pairs to tell a cluster from chance
+_AS_ERROR = 1.4826  # from a Gaussian's median absolute deviation to its standard error
 _MOST = 64  # no more clusters than this are looked for unasked
 
 
@@ -55,8 +58,8 @@ def find_clusters(
     Near-identical models (copies, casts) count once, lest they pass for a cluster of their own.
 
     The number of clusters is the one of the largest mean silhouette (Rousseeuw, 1987) on
-    ``1 - cosine``, unless `count` gives it. One cluster where cosines inside do not beat those
-    between by more than chance: `noise` is a cosine's standard error.
+    ``1 - cosine``, outliers taken out, unless `count` gives it. One cluster where cosines inside
+    do not beat those between by more than chance: `noise` is a cosine's standard error.
     """
     kin = _twins(cosine)
     first = np.unique(kin, return_index=True)[1]
@@ -84,23 +87,26 @@ def _cluster_distinct(cosine: Cosines, noise: float, count: int | None, clusteri
     level = _levelled(cosine)
     best, height = np.zeros(n, dtype=np.int64), -np.inf
     for labels in _splits(level, clustering):
-        refined = _refine(level, labels)
-        found = mean_silhouette(level, refined)
-        if found > height + 1e-9:
-            best, height = refined, found
-    if not _stands_out(level, best, noise):
-        return np.zeros(n, dtype=np.int64)
-    return _without_strangers(level, best, noise)
+        # what a cut leaves over is no cluster, and must not be judged as one
+        kept = _without_strangers(level, _refine(level, labels), noise)
+        alone = _each_alone(kept)
+        found = mean_silhouette(level, alone)
+        if found > height + 1e-9 and _stands_out(level, alone, noise):
+            best, height = kept, found
+    return best
 
 
 def _levelled(cosine: Cosines) -> Cosines:
     """Cut cosines off at what nearest models usually have.
 
     A model and what was trained on from it, or a merge and its sources, are far nearer than two
-    models of one task, and would pass for the only clusters there are.
+    models of one task, and would pass for the only clusters there are. Where most are strangers
+    to all others, the cut leaves room for the rest to stand out.
     """
     highest = (cosine - 2.0 * np.eye(len(cosine))).max(axis=1)
-    level: Cosines = np.minimum(cosine, max(float(np.median(highest)), LEAST_CONTRAST))
+    background = float(np.median(cosine[~np.eye(len(cosine), dtype=bool)]))
+    room = background + 2.0 * LEAST_CONTRAST
+    level: Cosines = np.minimum(cosine, max(float(np.median(highest)), room))
     np.fill_diagonal(level, 1.0)
     return level
 
@@ -208,20 +214,62 @@ def _stands_out(cosine: Cosines, labels: Labels, noise: float) -> bool:
 
 
 def _without_strangers(cosine: Cosines, labels: Labels, noise: float) -> Labels:
-    """Call those outliers that are no nearer to their cluster than models of different ones are.
+    """Call those outliers that are no nearer to their cluster than strangers may be.
 
-    A lone model joins the cluster it is nearest to, if it is nearer than that.
+    Strangers to a model are the models of other clusters in general, and those that it has itself:
+    one that learned little is less near to its own, and to everybody else too. An outlier is no
+    nearer than either explains. A lone model joins the cluster it is nearest to, if it is nearer
+    than that.
     """
-    pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
-    between = cosine[pairs & (labels[:, None] != labels[None, :])]
-    limit = float(np.median(between)) + STRANGER_ERRORS * max(noise, LEAST_NOISE)
     towards = _mean_cosines(cosine, labels)
+    limit = _strangers_limit(cosine, labels, towards, noise)
     own = towards[np.arange(len(labels)), labels]
     shared = np.bincount(labels)[labels] > 1
     towards[:, np.bincount(labels) < 2] = -np.inf
     best = np.where(towards.max(axis=1) > limit, towards.argmax(axis=1), OUTLIER)
     result: Labels = np.where(shared & (own > limit), labels, best)
     return result
+
+
+def _strangers_limit(
+    cosine: Cosines, labels: Labels, towards: Float64[np.ndarray, "N K"], noise: float
+) -> Float64[np.ndarray, " N"]:
+    """Give the mean cosine with a cluster that each model could have as a stranger to it.
+
+    A median and robust standard errors of it, from pairs in different clusters; and the same from
+    the model's own cosines with other clusters, where there are enough. These few give a poor
+    standard error: it is shrunk to the typical one (Smyth, 2004).
+    """
+    pairs = np.triu(np.ones_like(cosine, dtype=bool), 1)
+    between = cosine[pairs & (labels[:, None] != labels[None, :])]
+    n, clusters = towards.shape
+    if not between.size:
+        return np.full(n, -np.inf)
+    # of many strangers some two are near by chance, as the best of many splits is
+    paired = np.bincount(labels)[labels] == 2
+    errors = np.where(paired, NOISE_MULTIPLE, STRANGER_ERRORS)
+    limit = float(np.median(between)) + errors * max(noise, LEAST_NOISE)
+    strangers = clusters - 1
+    if strangers < FEWEST_STRANGERS:
+        return limit
+    others = towards[np.arange(clusters)[None, :] != labels[:, None]].reshape(n, strangers)
+    middle = np.median(others, axis=1)
+    apart = np.abs(others - middle[:, None])
+    typical, spread = _AS_ERROR * np.median(apart), _AS_ERROR * np.median(apart, axis=1)
+    variance = PRIOR_CLUSTERS * typical**2 + strangers * spread**2
+    error = np.maximum(np.sqrt(variance / (PRIOR_CLUSTERS + strangers)), noise)
+    own = np.where(paired, np.inf, middle + STRANGER_ERRORS * error)
+    lower: Float64[np.ndarray, " N"] = np.minimum(limit, own)
+    return lower
+
+
+def _each_alone(labels: Labels) -> Labels:
+    """Give every outlier a cluster of its own, and number the clusters without gaps."""
+    outliers = np.flatnonzero(labels == OUTLIER)
+    alone = labels.copy()
+    alone[outliers] = labels.max(initial=0) + 1 + np.arange(len(outliers))
+    numbers: Labels = np.unique(alone, return_inverse=True)[1].astype(np.int64)
+    return numbers
 
 
 def _by_size(labels: Labels) -> Labels:
