@@ -81,7 +81,25 @@ def clustering_block(result: Row) -> str:
     alone = sorted({name for it in result["rows"] if it["k"] == "chosen" for name in it["alone"]})
     if alone:
         roster += f" In no region with some pooling, where we choose: {', '.join(alone)}."
-    return f"{roster}\n\n{table(head, rows)}\n\n{beside}\n\n{source(result)}"
+    parts = [roster, table(head, rows), beside, *bound_of_domains(result), source(result)]
+    return "\n\n".join(parts)
+
+
+def bound_of_domains(result: Row) -> list[str]:
+    """Tell how far domains can be seen at all, and how well strangers do in a domain's place."""
+    if "nearness" not in result:
+        return []
+    rows = [
+        [domain, f"{it['cosine']:.3f}", f"{it['as_near']:.0%}"]
+        for domain, it in result["nearness"].items()
+    ]
+    head = ["domain", "mean cosine of its data sets' centres", "other pairs as near or nearer"]
+    posing = result["made_up"]
+    words = (
+        f"Two data sets without a domain in common in the place of {posing['domain']}, number of "
+        f"clusters given: accuracy 1.00 in {posing['perfect']} of {posing['groups']} such pairs."
+    )
+    return [table(head, rows), words]
 
 
 def sizes_block(result: Row) -> str:

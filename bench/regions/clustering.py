@@ -16,7 +16,8 @@ import numpy as np
 from bench import report
 from bench.connectivity.tables import save
 from bench.regions.agreement import agreement, f1_by_group
-from bench.regions.grams import Array, centres, distances, tree_gram
+from bench.regions.domains import in_two_levels, made_up, nearness
+from bench.regions.grams import Array, distances, tree_gram
 from bench.regions.models import Member, base_folder, members
 from bench.regions.sizes import by_size
 from bench.regions.twins import merged
@@ -30,6 +31,9 @@ from weightscape.regions.poolings import cosine_of, poolings
 BASE = "base"
 TWINS = "data set, twins as one"
 """Two sets that were made from the same texts with the same labels are one in all but name."""
+TWO_LEVELS = "chosen, in two levels"
+ALL_SETS = "domain, all data sets"
+"""A data set that is alone in its domain should be in a group of its own."""
 Labels = Mapping[str, str]
 
 
@@ -52,8 +56,12 @@ def main() -> None:
     if set(apart.values()) != set(tasks.values()):
         rows += [row for it in poolings for row in by_data_set(tree, apart, it, TWINS)]
         rows += controls(tree, raw, apart, TWINS)
-    rows += [row for it in poolings for row in by_domain(tree, tasks, domains, it)]
+    rows += [row for it in poolings for row in by_domain(tree, domains, it)]
     rows += controls(tree, raw, domains, "domain")
+    every = {it.name: it.domain for it in models}
+    rows += [
+        scored(ALL_SETS, it, TWO_LEVELS, in_two_levels(tree, BASE, it), every) for it in poolings
+    ]
     result: dict[str, Any] = {
         "twins": sorted(task for task, name in one_of.items() if task != name),
         "models": len(models),
@@ -63,6 +71,8 @@ def main() -> None:
             for domain in dict.fromkeys(domains.values())
         },
         "cosines": mean_cosines(tree, models),
+        "nearness": nearness(tree, BASE, tasks, every),
+        "made_up": made_up(tree, BASE, tasks, every),
         "rows": rows,
     }
     if asked.sizes:
@@ -85,19 +95,15 @@ def by_data_set(
     return rows
 
 
-def by_domain(tree: TreeGram, tasks: Labels, domains: Labels, pooling: str) -> list[dict[str, Any]]:
-    """Score clusters against domains: k given; and in two levels, k chosen both times.
-
-    In two levels the regions of the models are found first, and then the regions of their centres.
-    """
+def by_domain(tree: TreeGram, domains: Labels, pooling: str) -> list[dict[str, Any]]:
+    """Score clusters against domains: k given; and in two levels, k chosen both times."""
     inner = subset(tree, (BASE, *domains))
     given = chart_regions(inner, base=BASE, pooling=pooling, regions=len(set(domains.values())))
-    rows = [scored("domain", pooling, "given", labels_of(given), domains)]
-    first = chart_regions(inner, base=BASE, pooling=pooling)
-    groups = {it.label: it.members for it in first.regions} | {it: (it,) for it in first.outliers}
-    second = labels_of(chart_regions(centres(inner, groups, BASE), base=BASE, pooling=pooling))
-    labels = {name: second[group] for group, names in groups.items() for name in names}
-    return [*rows, scored("domain", pooling, "chosen, in two levels", labels, domains)]
+    chosen = in_two_levels(inner, BASE, pooling)
+    return [
+        scored("domain", pooling, "given", labels_of(given), domains),
+        scored("domain", pooling, TWO_LEVELS, chosen, domains),
+    ]
 
 
 def controls(tree: TreeGram, raw: TreeGram, truth: Labels, level: str) -> list[dict[str, Any]]:

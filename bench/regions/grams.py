@@ -1,7 +1,6 @@
 """Inner products of many models of one family, with and without the base taken off."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +55,3 @@ def distances(tree: TreeGram) -> Array:
     whole = tree.gram.sum(axis=0)
     norms = whole.diagonal()
     return np.sqrt(np.maximum(norms[:, None] + norms[None, :] - 2 * whole, 0.0))
-
-
-def centres(tree: TreeGram, groups: Mapping[str, Sequence[str]], base: str) -> TreeGram:
-    """Give the products of the groups' centres and the base, worked out from the models' own."""
-    weights = np.zeros((len(groups) + 1, len(tree.models)))
-    for row, group in enumerate(groups.values()):
-        weights[row, [tree.models.index(name) for name in group]] = 1 / len(group)
-    weights[-1, tree.models.index(base)] = 1.0
-    gram = weights @ tree.gram @ weights.T
-    columns = [0] * len(weights)  # moments say nothing of centres; regions do not ask for them
-    old = tree.moments
-    moments = Moments(
-        *(getattr(old, name)[:, columns] for name in ("norm", "kurtosis", "peak", "unchanged")),
-        nonfinite=old.nonfinite[:, columns],
-        hashes=tuple(("",) * len(weights) for _ in tree.tensors),
-    )
-    return replace(tree, models=(*groups, base), gram=gram, moments=moments)
