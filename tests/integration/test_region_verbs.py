@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,19 @@ from harness import Outcome, ask, run
 
 from weightscape.answers_tasks import RegionResultAnswer, SmallerStartAnswer, StartAnswer
 from weightscape.atlas import Atlas
+from weightscape.tasks import objective
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] good bad fine poor film book a the was very not".split()
 QUICK = ("--samples", 3, "--rays", 2, "--reach", 4, "--pairs", 1, "--device", "cpu")
 SHORT = "--steps 4 --finalists 1 --folds 2 --rounds 2 --device cpu --no-bf16".split()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def probes_of_one_strength() -> Iterator[None]:
+    """Fit one head at a point, not the 25 of a cross-validation, which is the probe's to test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "fit_probe", partial(objective.fit_probe, regularisation=10.0))
+        yield
 
 
 @pytest.fixture(scope="module")
