@@ -1,1 +1,1 @@
-"""Averages of models that need no more than their weights or a score: which weights they take."""
+"""Averages of models: by their weights alone, by a score, or by what a few rows say of layers."""

@@ -9,9 +9,9 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import xxhash
@@ -27,6 +27,8 @@ from weightscape.io.writer import write_checkpoint
 Identity = dict[str, Any]
 """All that statistics follow from, as JSON."""
 
+_Made = TypeVar("_Made")
+
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
@@ -36,11 +38,7 @@ _TOLD = "statistics.json"
 
 
 def statistics_place(folder: Path, kind: str, identity: Identity) -> Path:
-    """Name the folder for statistics of a kind.
-
-    >>> statistics_place(Path("kept"), "grams", {"rows": 9}).name
-    'grams-c7ccce8b1d9f9ae9e35d6ab2b3c3ac01'
-    """
+    """Name the folder for statistics of a kind."""
     said = json.dumps([_FORMAT, kind, identity], sort_keys=True)
     return folder / f"{kind}-{xxhash.xxh3_128_hexdigest(said.encode())}"
 
@@ -66,13 +64,16 @@ def write_statistics(
 
 
 def read_statistics(
-    place: Path, shapes: Mapping[str, tuple[int, ...]], identity: Identity
-) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    place: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    identity: Identity,
+    make: Callable[[dict[str, Tensor], dict[str, Any]], _Made],
+) -> _Made | None:
     """Read what `write_statistics` wrote; None where there is nothing that can be used.
 
     shapes: of the tensors that may be there; one of another name, shape or type than float32, or
-    that is not finite, is damage. What is damaged is only lost work: it is put aside, so that it
-    can be written anew.
+    that is not finite, is damage. make: makes them and what was told into the statistics.
+    What is damaged is only lost work: it is put aside, so that it can be written anew.
     """
     if not place.is_dir():
         return None
@@ -88,7 +89,7 @@ def read_statistics(
                 raise ValueError(f"tensor {name!r} has no place in the model")
         if (culprit := non_finite(tensors)) is not None:
             raise ValueError(f"tensor {culprit!r} is not finite")
-        return tensors, dict(said["told"])
+        return make(tensors, dict(said["told"]))
     except (WeightscapeError, OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is damaged (%s); what it held is computed anew", place, error)
         _put_aside(place)

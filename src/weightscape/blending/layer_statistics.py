@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -211,12 +212,12 @@ def _read_grams(
     layers = linear_layers(model.module)
     sizes = {name: input_size(its[0]) for name, its in layers.items() if name in names}
     shapes = {name: (size, size) for name, size in sizes.items()}
-    read = read_statistics(statistics_place(folder, "grams", identity), shapes, identity)
-    if read is None:
-        return None
-    tensors, told = read
-    inputs = {name: int(told["inputs"][name]) for name in tensors}
-    return InputGrams(tensors, inputs, frozenset(told["transposed"]))
+
+    def make(tensors: dict[str, Tensor], told: dict[str, Any]) -> InputGrams:
+        inputs = {name: int(told["inputs"][name]) for name in tensors}
+        return InputGrams(tensors, inputs, frozenset(told["transposed"]))
+
+    return read_statistics(statistics_place(folder, "grams", identity), shapes, identity, make)
 
 
 def _read_fishers(
@@ -224,11 +225,11 @@ def _read_fishers(
 ) -> FisherDiagonals | None:
     parameters = model.module.named_parameters()
     shapes = {name: tuple(it.shape) for name, it in parameters if name in names}
-    read = read_statistics(statistics_place(folder, "fishers", identity), shapes, identity)
-    if read is None:
-        return None
-    tensors, told = read
-    return FisherDiagonals(tensors, str(told["answers"]), int(told["rows"]))
+
+    def make(tensors: dict[str, Tensor], told: dict[str, Any]) -> FisherDiagonals:
+        return FisherDiagonals(tensors, str(told["answers"]), int(told["rows"]))
+
+    return read_statistics(statistics_place(folder, "fishers", identity), shapes, identity, make)
 
 
 def _probe(model: LiveModel, task: Task, rows: int | None) -> Logits:

@@ -94,7 +94,7 @@ class RowSquares:
             sizes = set(zip(*made, strict=True))
             if sizes == {(3, 2)}:
                 apart[name] = layer
-            elif sizes == {(1, 1)} and isinstance(layer, nn.Embedding):
+            elif sizes == {(1, 1)} and all(_are_positions(layer, it) for it in runs[0][name]):
                 apart[name] = layer
                 spread.add(name)
         return _Plan(apart, frozenset(spread), self._alone(batch, apart))
@@ -171,6 +171,12 @@ class RowSquares:
                     for name, gradient in zip(parameters, found, strict=True):
                         if gradient is not None:
                             self.sums[name].addcmul_(gradient.float(), gradient.float())
+
+
+def _are_positions(layer: nn.Module, call: _Call) -> bool:
+    """Tell numbers [1, t] that stand for t places; those of [t, t] distances are one for t = 1."""
+    numbers = call.given
+    return isinstance(layer, nn.Embedding) and numbers.ndim == 2 and numbers.shape[1] > 1
 
 
 @contextmanager

@@ -112,6 +112,8 @@ def small_bert():
             with torch.no_grad():
                 for parameter in module.parameters():
                     parameter.add_(torch.randn_like(parameter), alpha=0.2)
-        return LiveModel(f"bert-{seed}", module.eval(), WordNumbers(), ("neg", "pos"))
+        return LiveModel(
+            f"bert-{seed}", module.eval(), WordNumbers(), ("neg", "pos"), ("classifier.",)
+        )
 
     return make

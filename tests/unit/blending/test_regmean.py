@@ -4,9 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from weightscape.blending.fisher_diagonals import fisher_diagonals
 from weightscape.blending.input_grams import InputGrams, input_grams
 from weightscape.blending.regmean import merge_layers, regmean
 from weightscape.errors import BadInput, MismatchedModels
+from weightscape.tasks.live import Encoded, LiveModel
+from weightscape.tasks.task import Example, Task
 
 
 def drawn(*shape, seed=0):
@@ -171,3 +174,48 @@ def test_what_does_not_fit_is_refused():
         dict(regmean([{"w": drawn(2, 4)}, {"w": drawn(2, 5)}], [small, small]))
     with pytest.raises(MismatchedModels, match="'w' is missing in model 1"):
         dict(regmean([{"w": drawn(2, 4)}, {}], [small, small]))
+
+
+class Pairs:
+    """Turns lists of numbers into what an encoder-decoder reads and writes, padded."""
+
+    identity = "pairs"
+
+    def __call__(self, examples, task):
+        read = nn.utils.rnn.pad_sequence([torch.tensor(it.inputs) for it in examples], True)
+        written = [torch.tensor(it.target) for it in examples]
+        targets = nn.utils.rnn.pad_sequence(written, True, padding_value=-100)
+        return Encoded({"input_ids": read, "attention_mask": (read > 0).long()}, targets)
+
+    def lengths(self, examples, task):
+        return [len(it.inputs) for it in examples]
+
+
+def test_a_decoder_counts_what_it_writes_and_reads_what_was_read():
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=12, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LiveModel("t5", T5ForConditionalGeneration(config).eval(), Pairs())
+    # the longest read and the longest written are of one length: only a mask tells them apart
+    rows = [([3, 4, 5, 6], [7]), ([3, 1], [7, 8, 9, 1]), ([9, 1, 2], [4, 1])]
+    examples = tuple(Example(x, y, i) for i, (x, y) in enumerate(rows))
+    task = Task("pairs", "made", (), {"train": examples}, kind="seq2seq", metrics=("loss",))
+    together, alone = input_grams(model, task, batch=3), input_grams(model, task, batch=1)
+    assert together.inputs == alone.inputs
+    assert together.inputs["encoder.block.0.layer.0.SelfAttention.q.weight"] == 9
+    assert together.inputs["decoder.block.0.layer.1.EncDecAttention.k.weight"] == 9
+    assert together.inputs["decoder.block.0.layer.1.EncDecAttention.q.weight"] == 7
+    for name, one in alone.grams.items():
+        assert torch.allclose(together.grams[name], one, rtol=1e-3, atol=1e-5), name
+    found = fisher_diagonals(model, task, batch=3)
+    assert found.answers == "gold"
+    lone = fisher_diagonals(model, task, batch=1).diagonals
+    for name, one in found.diagonals.items():
+        assert torch.allclose(one, lone[name], rtol=1e-3, atol=1e-9), name
+    with pytest.raises(BadInput, match="take 'gold' for task 'pairs' of kind seq2seq"):
+        fisher_diagonals(model, task, answers="sampled")
