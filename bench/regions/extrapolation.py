@@ -178,15 +178,22 @@ def draw(found: Sequence[Mapping[str, Any]]) -> Path:
     for axes, level in zip(panels, LEVELS, strict=True):
         for it in (it for it in found if it["line"]["level"] == level):
             for task, losses in it["losses"].items():
-                kept = [(a, y) for a, y in zip(it["alphas"], losses, strict=True) if y is not None]
+                ends = [y for a, y in zip(it["alphas"], losses, strict=True) if a in (0.0, 1.0)]
+                kept = [
+                    (a, y / (sum(ends) / 2))
+                    for a, y in zip(it["alphas"], losses, strict=True)
+                    if y is not None
+                ]
                 words = f"{it['line']['one']} - {it['line']['other']}: {task}"
                 axes.plot(*zip(*kept, strict=True), "o-", markersize=2.5, linewidth=1, label=words)
         axes.axvspan(0, 1, color="#eeeeee")
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_yscale("log")
+        axes.axhline(1, color="#999999", linewidth=0.8)
         axes.set_title({"different": "different tasks"}.get(level, f"same {level}"), fontsize=10)
         axes.set_xlabel("a: 0 and 1 are the models")
         axes.legend(frameon=False, fontsize=5.5)
-    panels[0].set_ylabel("generalized loss, nats")
+    panels[0].set_ylabel("generalized loss / mean of the ends")
     return save(figure, "regions-extrapolation.png")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class Measuring:
     samples: int = 6
     noise: int = 4
 
+    def at(self, level: str) -> "Measuring":
+        """Give the rows for a level: every label of every task must be among those drawn."""
+        return replace(self, train_rows=max(self.train_rows, 256)) if level == "general" else self
+
     @property
     def scoring(self) -> Scoring:
         """Give the rows that a point is scored on."""
@@ -74,6 +78,7 @@ def groups_of(models: Sequence[Member], tasks: Sequence[str]) -> list[Group]:
 
 def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
     """Score a group's points, from the work folder if they were scored before."""
+    how = how.at(group.level)
     file = file_of(group, how, work)
     if file.is_file():
         return json.loads(file.read_text())  # type: ignore[no-any-return]
@@ -102,7 +107,7 @@ def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
 
 def file_of(group: Group, how: Measuring, work: Path) -> Path:
     """Say where a group's losses are kept."""
-    told = json.dumps([asdict(group), asdict(how)])
+    told = json.dumps([asdict(group), asdict(how.at(group.level))])
     return work / "groups" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
 
 
