@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    case,
     delete,
     func,
     insert,
@@ -120,12 +121,6 @@ def load_trials(
     return [_trial(row) for row in rows]
 
 
-def count_finished(connection: Connection, study_id: int) -> int:
-    """Count the trials that nobody has to look at again."""
-    mine = and_(trials.c.study_id == study_id, trials.c.state.in_(FINISHED))
-    return connection.execute(select(func.count()).where(mine)).scalar_one()
-
-
 def best_trial(connection: Connection, study_id: int) -> tuple[int, float] | None:
     """Tell number and loss of the best trial that was read in full, the first of equal ones."""
     mine = and_(trials.c.study_id == study_id, trials.c.state == "complete")
@@ -142,33 +137,35 @@ def claim(
     A trial whose holders died `ATTEMPTS` times has failed and is not given out again.
     limit: numbers from here on are beyond the budget.
     """
-    _fail_deadly(connection, study_id, now)
     free = or_(trials.c.state == "waiting", _expired(now))
     wanted = and_(trials.c.study_id == study_id, free, _within(limit))
     first = select(trials).where(wanted).order_by(trials.c.number).limit(1)
-    row = connection.execute(first.with_for_update(skip_locked=True)).first()
-    if row is None:
-        return None
-    connection.execute(
-        _of(study_id, row.number).values(
-            state="running", holder=holder, lease_until=until, attempts=row.attempts + 1
-        )
-    )
-    return _trial(row)
+    while row := connection.execute(first.with_for_update(skip_locked=True)).first():
+        if row.attempts < ATTEMPTS:
+            connection.execute(
+                _of(study_id, row.number).values(
+                    state="running", holder=holder, lease_until=until, attempts=row.attempts + 1
+                )
+            )
+            return _trial(row)
+        _fail(connection, study_id, row.number)
+    return None
 
 
-def open_trials(
+def count_trials(
     connection: Connection, study_id: int, now: float, limit: int | None
-) -> tuple[int, int]:
-    """Count the trials that could be claimed, and those that others are at."""
-    wanted = and_(trials.c.study_id == study_id, _within(limit))
-    rows = connection.execute(
-        select(trials.c.state, _expired(now).label("expired"), func.count())
-        .where(wanted, trials.c.state.in_(("waiting", "running")))
-        .group_by(trials.c.state, "expired")
-    ).all()
-    free = sum(count for state, expired, count in rows if state == "waiting" or expired)
-    return free, sum(count for _, _, count in rows) - free
+) -> tuple[int, int, int]:
+    """Count the finished trials, and of the others the free ones and those that are held."""
+    free = or_(trials.c.state == "waiting", _expired(now))
+    inside = _within(limit)
+    which = case(
+        (trials.c.state.in_(FINISHED), "finished"), (and_(inside, free), "free"), (inside, "held")
+    )
+    # grouped by its name: the same expression with other parameters is another one to PostgreSQL
+    mine = select(which.label("which"), func.count()).where(trials.c.study_id == study_id)
+    rows = connection.execute(mine.group_by("which"))
+    found: dict[str, int] = {row[0]: row[1] for row in rows}
+    return found.get("finished", 0), found.get("free", 0), found.get("held", 0)
 
 
 def renew(connection: Connection, study_id: int, number: int, holder: str, until: float) -> bool:
@@ -206,13 +203,9 @@ def give_back(
     )
 
 
-def _fail_deadly(connection: Connection, study_id: int, now: float) -> None:
-    spent = trials.c.attempts >= ATTEMPTS
-    over = or_(_expired(now), trials.c.state == "waiting")
+def _fail(connection: Connection, study_id: int, number: int) -> None:
     connection.execute(
-        update(trials)
-        .where(trials.c.study_id == study_id, over, spent)
-        .values(
+        _of(study_id, number).values(
             state="failed",
             holder=None,
             lease_until=None,

@@ -194,9 +194,10 @@ class _Watch:
         """Report what is new, and count the candidates that are free and those others are at."""
         with self._study.store.read() as connection:
             id = self._study.kept.id
-            finished = studies.count_finished(connection, id)
+            finished, free, busy = studies.count_trials(
+                connection, id, time.time(), self._evaluations
+            )
             best = studies.best_trial(connection, id) if finished > self.finished else None
-            free, busy = studies.open_trials(connection, id, time.time(), self._evaluations)
         if finished > self.finished:
             self._advance(finished - self.finished)
             self.finished = finished

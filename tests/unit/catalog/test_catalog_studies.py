@@ -68,9 +68,9 @@ def test_trials_are_given_out_in_order_and_once(store: Store, filled: Filled) ->
         None,
     ]
     with store.read() as connection:
-        assert studies.open_trials(connection, id, 100.0, None) == (0, 3)
-        assert studies.open_trials(connection, id, 100.0, 2) == (0, 2)
-        assert studies.open_trials(connection, id, 131.0, None) == (3, 0)
+        assert studies.count_trials(connection, id, 100.0, None) == (0, 0, 3)
+        assert studies.count_trials(connection, id, 100.0, 2) == (0, 0, 2)
+        assert studies.count_trials(connection, id, 131.0, None) == (0, 3, 0)
 
 
 def test_what_a_trial_gave_comes_back_as_it_was_written(store: Store, filled: Filled) -> None:
@@ -90,7 +90,7 @@ def test_what_a_trial_gave_comes_back_as_it_was_written(store: Store, filled: Fi
     with store.read() as connection:
         first, second = studies.load_trials(connection, id)
         assert studies.load_trials(connection, id, ["d1"]) == [second]
-        assert studies.count_finished(connection, id) == 1
+        assert studies.count_trials(connection, id, 0.0, None) == (1, 1, 0)
         assert studies.best_trial(connection, id) is None, "what raced was not read in full"
     assert first == found and second.gradient is None
 

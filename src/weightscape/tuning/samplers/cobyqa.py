@@ -28,6 +28,9 @@ class _Closed(BaseException):
 class Cobyqa:
     """Derivative-free trust-region SQP (Ragonneau 2022), local and without chance.
 
+    On the simplex its variables are weights up to their sum, in which a loss that is quadratic in
+    the weights is more nearly so than in the space's own numbers.
+
     SciPy calls the loss instead of being asked for points, so it runs in a thread that waits for
     each loss. It asks for one point at a time, and for no more once the trust region is small.
     A process can have one at a time; another one's first question raises BadInput.
@@ -40,7 +43,7 @@ class Cobyqa:
     def __init__(
         self, space: SearchSpace, *, seed: int, start: Point | None = None, batch: int | None = None
     ) -> None:
-        self._start = begin_at(space, start)
+        self._space, self._start = space, begin_at(space, start)
         self._losses = FiniteLosses()
         self._asked: SimpleQueue[Point | BaseException | None] = SimpleQueue()
         self._told: SimpleQueue[float | None] = SimpleQueue()
@@ -87,7 +90,7 @@ class Cobyqa:
                 "close it first, or search in another process"
             )
         # the thread has no reference to this object, whose end then ends the thread
-        arguments = (self._start, self._asked, self._told)
+        arguments = (self._space, self._start, self._asked, self._told)
         self._thread = Thread(target=_minimise, args=arguments, name="cobyqa", daemon=True)
         try:
             self._thread.start()
@@ -98,6 +101,7 @@ class Cobyqa:
 
 
 def _minimise(
+    space: SearchSpace,
     start: Point,
     asked: "SimpleQueue[Point | BaseException | None]",
     told: "SimpleQueue[float | None]",
@@ -105,7 +109,7 @@ def _minimise(
     from scipy.optimize import minimize
 
     def loss(point: Point) -> float:
-        asked.put(np.clip(point, 0.0, 1.0))
+        asked.put(point)
         answer = told.get()
         if answer is None:
             raise _Closed
@@ -119,14 +123,14 @@ def _minimise(
     }
     ending: BaseException | None = None
     try:
-        first = loss(start)  # which SciPy moves where it is near a side
+        first, origin = loss(start), _variables(space, start)
 
-        def remembered(point: Point) -> float:
-            return first if np.array_equal(point, start) else loss(point)
+        def at(variables: Point) -> float:
+            if np.array_equal(variables, origin):  # SciPy moves it where it is near a side
+                return first
+            return loss(_point(space, variables))
 
-        minimize(
-            remembered, start, method="COBYQA", bounds=[(0.0, 1.0)] * len(start), options=options
-        )
+        minimize(at, origin, method="COBYQA", bounds=[(0.0, 1.0)] * len(origin), options=options)
     except _Closed:
         pass
     except BaseException as problem:
@@ -134,3 +138,22 @@ def _minimise(
     finally:
         _running.release()
         asked.put(ending)
+
+
+def _variables(space: SearchSpace, point: Point) -> Point:
+    if space.kind == "box":
+        return point
+    weights = np.asarray(space.weights_of(point)).reshape(space.groups, -1)
+    # equal weights are halves, so that each can grow and shrink
+    scale = np.minimum(0.5 * space.models, 1 / weights.max(axis=1, keepdims=True))
+    variables: Point = (weights * scale).ravel()
+    return variables
+
+
+def _point(space: SearchSpace, variables: Point) -> Point:
+    inside: Point = np.clip(variables, 0.0, 1.0)
+    if space.kind == "box":
+        return inside
+    rows = inside.reshape(space.groups, -1)
+    rows = np.where(rows.sum(axis=1, keepdims=True) > 0, rows, 1.0)
+    return space.unit_of(rows / rows.sum(axis=1, keepdims=True))
