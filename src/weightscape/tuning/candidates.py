@@ -1,15 +1,14 @@
 """What a blend of loaded models loses on a few rows: no file, no state dict, no row too many."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import inf
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
+from torch import Tensor
 
 from weightscape.errors import BadInput
 from weightscape.tasks.batches import Batch
@@ -21,7 +20,8 @@ from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.statistics import has_batch_statistics
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.dev_rows import FIRST_BLOCK, DevRows, order_rows
-from weightscape.tuning.moving import Mover, lone_embeddings
+from weightscape.tuning.embedding_rows import noting_rows
+from weightscape.tuning.moving import Mover
 from weightscape.tuning.racing import Racing, looks_worse
 from weightscape.tuning.records import Outcome, Weights
 
@@ -211,7 +211,7 @@ class CandidateLoss:
         self.mover.write(weights)
         losses = np.empty(len(self.dev))
         handicap = 0.0 if against is None else self._cost(weights) - against[2]
-        with evaluating(module), self._noting() as whole:
+        with evaluating(module), self._noting() as read_rows:
             if has_batch_statistics(module):
                 with torch.no_grad():
                     self._refresh()
@@ -226,8 +226,16 @@ class CandidateLoss:
                     return losses[:end], "failed"
                 if against is not None and self._worse(losses[:end], against[0], handicap):
                     return losses[:end], "raced"
-            whole()
+        if read_rows is not None:
+            self._narrow(read_rows())
         return losses, "complete"
+
+    def _noting(self) -> AbstractContextManager[Callable[[], dict[str, Tensor]] | None]:
+        """Note what the first run through all rows reads of embeddings, half of a small model."""
+        module = self.spanned.model.module
+        if self._narrowed or has_batch_statistics(module):
+            return nullcontext(None)
+        return noting_rows(module)
 
     def _worse(self, losses: Losses, incumbent: Losses, handicap: float) -> bool:
         if self.racing is None:
@@ -245,38 +253,11 @@ class CandidateLoss:
         own = replace(self.task, splits={"train": self.dev.examples})
         refresh_statistics(self.spanned, own, Scoring(train_limit=None))
 
-    @contextmanager
-    def _noting(self) -> Iterator[Callable[[], None]]:
-        """Note, in the first run through all rows, which rows of embeddings they need.
-
-        A text reads a few hundred rows of a table of tens of thousands, which is half of a small
-        model: the others need not be written. What is given back is called when all rows are read.
-        """
-        if self._narrowed or has_batch_statistics(self.spanned.model.module):
-            yield lambda: None
-            return
-        module = self.spanned.model.module
-        found: dict[str, list[Tensor]] = {}
-        hooks = [
-            part.register_forward_pre_hook(_noter(found.setdefault(name, [])))
-            for name, part in lone_embeddings(module).items()
-        ]
-
-        def whole() -> None:
-            read = {name: _unique(torch.cat(it)) for name, it in found.items() if it}
-            self._narrow(read)
-
-        try:
-            yield whole
-        finally:
-            for hook in hooks:
-                hook.remove()
-
     def _narrow(self, read: Mapping[str, Tensor]) -> None:
         """Keep to the rows that are read, if the network truly looks at no other."""
         self._narrowed = True
         batch = self.dev.blocks[0][0]
-        with torch.no_grad():
+        with evaluating(self.spanned.model.module), torch.no_grad():
             before = self._score(batch).losses
             self.mover.keep_rows(read)
             after = self._score(batch).losses
@@ -286,19 +267,6 @@ class CandidateLoss:
     def _explain(self, losses: Losses) -> str:
         bad = self.dev.examples[int(np.flatnonzero(~np.isfinite(losses))[0])]
         return explain_non_finite(self.spanned.model, self.task, bad, self.dev.batches)
-
-
-def _noter(found: list[Tensor]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        found.append(_unique(inputs[0].detach()))
-
-    return note
-
-
-def _unique(numbers: Tensor) -> Tensor:
-    # made in inference mode, it could not index tensors outside of it
-    found: Tensor = torch.unique(numbers)
-    return found.clone()
 
 
 def _key(weights: Weights) -> bytes:

@@ -1,7 +1,7 @@
 """Moving a live module from candidate to candidate, writing no more than the next one needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from weightscape.errors import BadInput
 from weightscape.geometry.combination import combine
 from weightscape.geometry.held import version
+from weightscape.geometry.span import Span
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tuning.records import Weights
 
@@ -166,21 +167,19 @@ def _spread(target: _Target, step: Tensor) -> Tensor:
     return spread.index_copy_(0, target.rows, step.view(len(target.rows), -1))
 
 
+def with_layers(spanned: SpannedModels, layers: Mapping[str, int]) -> SpannedModels:
+    """Give the same models in a span that takes weights for each layer group, as for an export.
+
+    The tensors are shared with the span given. Raises BadInput as `Span` does.
+    """
+    span = spanned.span
+    origin = span.tensors(span.vertex(0))
+    still = {name: it for name, it in origin.items() if name not in span.held(0)}
+    terms = [{**span.held(place), **still} for place in range(span.size + 1)]
+    return replace(spanned, span=Span.through(terms, layers=layers))
+
+
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Give all parameters and buffers, shared ones under each of their names."""
     parts = (module.named_parameters, module.named_buffers)
     return {name: it for part in parts for name, it in part(remove_duplicate=False)}
-
-
-def lone_embeddings(module: nn.Module) -> dict[str, nn.Embedding]:
-    """Find the embeddings whose table is used under one name only, by the table's name."""
-    names: dict[int, list[str]] = {}
-    for name, tensor in module.named_parameters(remove_duplicate=False):
-        names.setdefault(tensor.data_ptr(), []).append(name)
-    return {
-        f"{prefix}.weight": part
-        for prefix, part in module.named_modules()
-        if isinstance(part, nn.Embedding)
-        and part.max_norm is None
-        and names.get(part.weight.data_ptr()) == [f"{prefix}.weight"]
-    }

@@ -11,6 +11,7 @@ from weightscape.tasks.processors import ArrayProcessor
 from weightscape.tasks.spanning import open_span
 from weightscape.tuning.candidates import CandidateLoss
 from weightscape.tuning.dev_rows import order_rows
+from weightscape.tuning.moving import with_layers
 from weightscape.tuning.racing import Racing
 
 TASK = largest(100)
@@ -110,6 +111,17 @@ def test_groups_have_weights_of_their_own_and_only_the_changed_ones_are_written(
     assert body._version == changes
     assert loss(np.broadcast_to(UNIFORM, (2, 3))).loss == pytest.approx(loss(UNIFORM).loss)
     assert found != pytest.approx(loss(UNIFORM).loss)
+
+
+def test_weights_of_groups_can_be_written_exactly(spanned, tmp_path):
+    layers = {name: int(name.startswith("head")) for name in spanned.span.names}
+    loss = CandidateLoss(spanned, TASK, TASK.rows("train"), layers=layers)
+    rows = np.array([[0.2, 0.3, 0.5], [0.6, 0.0, 0.4]])
+    loss(rows)
+    made = with_layers(spanned, layers).span.tensors(rows[:, 1:])
+    there = spanned.model.module.state_dict()
+    assert made.keys() == there.keys()
+    assert all(torch.allclose(made[name], there[name], atol=1e-6) for name in made)
 
 
 def test_gradients_are_those_of_small_steps(spanned):
