@@ -49,7 +49,7 @@ def fisher_diagonals(
     logits: Logits | None = None,
     split: str = "train",
     limit: int | None = ROWS,
-    batch: int = 32,
+    batch: int = 16,
     seed: int = 0,
     progress: Progress = silent,
 ) -> FisherDiagonals:
