@@ -167,6 +167,19 @@ def test_one_cobyqa_at_a_time_and_no_thread_left() -> None:
     assert not thread.is_alive()
 
 
+def test_cobyqa_sees_a_loss_that_is_quadratic_in_the_weights_as_one() -> None:
+    space = SearchSpace("simplex", 8)
+    mixing = np.random.default_rng(0).normal(size=(12, 8)) / 10
+    target = np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0])
+    sampler = SAMPLERS["cobyqa"](space, seed=0)
+    losses: list[float] = []
+    while len(losses) < 50 and (points := sampler.ask()):
+        losses.append(float(((mixing @ (space.weights_of(points[0]) - target)) ** 2).sum()))
+        sampler.tell(points, losses[-1:])
+    sampler.close()
+    assert min(losses) < 0.01 * losses[0]
+
+
 def test_a_bug_in_the_thread_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*given: object, **options: object) -> None:
         raise RuntimeError("no interpolation set")
