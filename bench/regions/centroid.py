@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", default=["drawn"], choices=("drawn", "probe"))
     parser.add_argument("--targets", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--of", type=int, default=5, help="models of a task, at most")
     parser.add_argument("--start", action="store_true")
     parser.add_argument("--workers", type=int, default=1)
@@ -78,18 +79,19 @@ def main() -> None:
         for head in asked.heads
     ]
     targets = TASKS[: asked.targets]
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     # the first seed for all targets, then the others: what is there first is of use first
     jobs = [
-        (way, target, seeds, asked.start, asked.work)
+        (way, target, some, asked.start, asked.work)
         for way in ways
-        for seeds in ((0,), tuple(range(1, asked.seeds)))
+        for some in (seeds[:1], seeds[1:])
         for target in targets
     ]
     if not asked.only_tell:
         run_all(judge, jobs, asked.workers, "target")
     found = [told(file) for file in sorted((asked.work / "judged").glob("*.json"))]
     result = {
-        "left": left_of(ways, targets, asked),
+        "left": left_of(ways, targets, seeds, asked),
         "bitfit": asdict(BITFIT),
         "longer": LONG_STEPS,
         "targets": list(targets),
@@ -133,13 +135,16 @@ def judge(way: Judging, target: str, seeds: Sequence[int], choose: bool, work: P
 
 
 def left_of(
-    ways: Sequence[Judging], targets: Sequence[str], asked: argparse.Namespace
+    ways: Sequence[Judging],
+    targets: Sequence[str],
+    seeds: Sequence[int],
+    asked: argparse.Namespace,
 ) -> list[str]:
     """Tell how much of what was asked for is not there yet."""
     starts = ("base", "centroid", *(["start"] if asked.start else []))
     left = []
     for way in ways:
-        wanted = [(target, seed) for target in targets for seed in range(asked.seeds)]
+        wanted = [(target, seed) for target in targets for seed in seeds]
         lacking = [
             it
             for it in wanted

@@ -58,7 +58,7 @@ def start(
     ] = None,
     finalists: Annotated[
         int, typer.Option("--finalists", help="Candidates that are fine-tuned, by their probes.")
-    ] = 4,
+    ] = 3,
     folds: Annotated[int, typer.Option("--folds", help="Parts that your rows are cut into.")] = 3,
     rounds: Annotated[int, typer.Option("--rounds", help="Of halving, each with new seeds.")] = 3,
     max_runs: Annotated[

@@ -28,6 +28,9 @@ class Proposal:
     weights: Weights
 
 
+DRAWS = 1000
+"""Of the rows, for the bagged soup."""
+
 Proposer = Callable[[Pool], list[Proposal]]
 
 CANDIDATES: Registry[Proposer] = Registry("start")
@@ -119,6 +122,51 @@ def centroid_of_the_nearest(pool: Pool) -> list[Proposal]:
     best = min(counts, key=lambda k: pool.probe_loss(means[k]))
     why = f"the mean of the {best} models with the least probe loss on the task's rows"
     return [at(pool, "nearest", f"centroid of the {best} nearest", why, means[best])]
+
+
+@CANDIDATES.register("bagged")
+def bagged_soup(pool: Pool) -> list[Proposal]:
+    """Propose models weighed by how likely each is to have the least probe loss.
+
+    The likelihood is the share of bootstrap draws of the rows in which a model is the best, the
+    base among them: the mean of what one would choose had one other rows (bagging, Breiman 1996,
+    doi:10.1007/BF00058655), in weight space.
+    """
+    weights = _bagged(pool)
+    why = "each model by how often it has the least probe loss when the rows are drawn anew"
+    return [at(pool, "bagged", "bagged soup", why, weights)]
+
+
+@CANDIDATES.register("halfway")
+def halfway_to_the_bagged(pool: Pool) -> list[Proposal]:
+    """Propose the middle between the base, which is needed, and the bagged soup.
+
+    With few rows it is not sure which models help; halfway most of what they bring is there, and
+    little of what they spoil (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models",
+    arXiv:2109.01903, between a pretrained and a fine-tuned model).
+    """
+    if pool.base is None:
+        return []
+    middle = 0.5 * _bagged(pool)
+    middle[pool.names.index(pool.base)] += 0.5
+    why = "the middle between the base and the bagged soup"
+    return [at(pool, "halfway", "halfway to the bagged soup", why, middle)]
+
+
+def _bagged(pool: Pool) -> Weights:
+    losses = []
+    for place in range(len(pool.names)):
+        weights = centroid(len(pool.names), [place])
+        pool.probe_loss(weights)  # raises OutOfTime, which what is known already does not
+        losses.append(pool.probe_losses(weights))
+    rows = np.array(losses)
+    rows = rows[:, ~np.isnan(rows).any(axis=0)]
+    rows = np.where(np.isfinite(rows), rows, 1e12)  # never the best
+    count = rows.shape[1]
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    best = (drawn @ rows.T).argmin(axis=1)
+    shares: Weights = np.bincount(best, minlength=len(rows)) / DRAWS
+    return shares
 
 
 @CANDIDATES.register("greedy soup")

@@ -38,7 +38,7 @@ class Pool:
     spanned: all of them, the base first; its span has a group of coefficients for every moving
     tensor. base: its name. regions: label to members. tree: per-tensor Grams, in the span's order.
     probe_loss: the held-out loss of a linear probe at a point, cross-validated on the user's rows;
-    raises OutOfTime.
+    raises OutOfTime. probe_losses: that of each row [n], NaN for rows that are not scored.
     """
 
     spanned: SpannedModels
@@ -46,6 +46,7 @@ class Pool:
     regions: Mapping[str, tuple[str, ...]]
     tree: TreeGram
     probe_loss: Callable[[Weights], float]
+    probe_losses: Callable[[Weights], Float64[np.ndarray, " n"]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ def open_pool(
     name = None if base is None else spanned.names[0]
     tree = _products(spanned)
     found = _charted(tree, name, seed) if regions is None else regions
-    pool = Pool(spanned, name, {k: tuple(v) for k, v in found.items()}, tree, _unknown)
+    pool = Pool(spanned, name, {k: tuple(v) for k, v in found.items()}, tree, _unknown, _unknown)
     for members in pool.regions.values():
         pool.places(members)
     return pool
@@ -131,7 +132,7 @@ def content_of(spanned: SpannedModels, weights: Weights) -> str:
     return xxhash.xxh3_128_hexdigest(told.encode())
 
 
-def _unknown(weights: Weights) -> float:
+def _unknown(weights: Weights) -> Any:
     raise BadInput("this pool has no probe yet")
 
 

@@ -90,9 +90,12 @@ def runs_of(search: Search, name: str, task: Task, steps: int) -> tuple[Run, ...
 
 
 def order(
-    ranked: Sequence[RankedStart], search: Search, probes: Mapping[str, ProbeScore]
+    ranked: Sequence[RankedStart],
+    search: Search,
+    probes: Mapping[str, ProbeScore],
+    first: str | None = None,
 ) -> list[RankedStart]:
-    """Put those that were left first, then those dropped last; within each the lower loss.
+    """Put `first` first, those that were left, then those dropped last; the lower loss in each.
 
     Candidates without runs come last, by their probe.
     """
@@ -102,6 +105,8 @@ def order(
     def key(it: RankedStart) -> tuple[int, float, float]:
         name = it.candidate.name
         probe = probes[name].loss
+        if name == first:
+            return (-1, 0.0, probe)
         if not it.runs:
             return (2**31, 0.0, probe)
         if it.dropped_in is None:

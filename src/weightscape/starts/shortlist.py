@@ -11,6 +11,9 @@ from weightscape.starts.scoring import ProbeScores
 ALWAYS = ("base", "centroid")
 """Kinds that get short runs whatever their probes say: others are measured against them."""
 
+CAUTIOUS = ("base", "halfway")
+"""Kinds that are run to the end: what is no better than these beyond noise is not worth a risk."""
+
 SHARE = 0.4
 """The most of a budget of minutes that goes into probes: short runs know more of a start."""
 
@@ -68,8 +71,9 @@ def _rated(proposal: Proposal, loss: Callable[..., float], *, late: bool = False
 
 
 def finalists(found: Shortlist, count: int) -> list[Proposal]:
-    """Take the base, the centroid and the best others by probe."""
-    always = [it for it in found.proposals if it.candidate.kind in ALWAYS]
-    others = [it for it in found.proposals if it.candidate.kind not in ALWAYS]
+    """Take the base, the centroid, the cautious ones and the best others by probe."""
+    sure = {*ALWAYS, *CAUTIOUS}
+    always = [it for it in found.proposals if it.candidate.kind in sure]
+    others = [it for it in found.proposals if it.candidate.kind not in sure]
     # the base first: where time is short, the gain over it is what is asked for
     return [*sorted(always, key=lambda it: it.candidate.kind), *others[:count]]

@@ -11,6 +11,7 @@ import numpy as np
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
 from weightscape.starts.candidates import Proposal
+from weightscape.starts.choice import choose
 from weightscape.starts.folds import check_labels, cut, whole
 from weightscape.starts.halving import Budget, Search, halve
 from weightscape.starts.heads import HeadStart, head_features
@@ -27,7 +28,14 @@ from weightscape.starts.records import RankedStart, StartResult
 from weightscape.starts.scoring import ProbeScores
 from weightscape.starts.short_runs import ShortRuns
 from weightscape.starts.short_settings import short_fine_tuning
-from weightscape.starts.shortlist import ALWAYS, SHARE, Shortlist, finalists, shortlist
+from weightscape.starts.shortlist import (
+    ALWAYS,
+    CAUTIOUS,
+    SHARE,
+    Shortlist,
+    finalists,
+    shortlist,
+)
 from weightscape.starts.words import explain
 from weightscape.starts.writing import MADE_FOR, check_free, write_start
 from weightscape.tasks.fine_tuning import FineTuning
@@ -40,16 +48,17 @@ from weightscape.tasks.task import Task
 class Searching:
     """How a start is sought.
 
-    finalists: candidates that get short runs, by their probes; the base and the plain centroid
-    come on top. folds: into how many parts the rows are cut. rounds: each with rows cut and
-    heads drawn anew. probe_folds, probe_repeats: of the linear probes, which are cheaper.
+    finalists: candidates that get short runs, by their probes; the base, the plain centroid and
+    the point halfway to the nearest come on top. folds: into how many parts the rows are cut.
+    rounds: each with rows cut and heads drawn anew. probe_folds, probe_repeats: of the linear
+    probes, which are cheaper.
     head: where the head of a run begins. pooling: the features that probes read; None for those
     that the head of a run reads.
     held_out_seeds: runs on all training rows, scored on the test split, of the base, the centroid
     and the recommended one, after the choice; 0 for none.
     """
 
-    finalists: int = 4
+    finalists: int = 3
     folds: int = 3
     rounds: int = 3
     probe_folds: int = 5
@@ -89,9 +98,10 @@ def start(
     """Rank points between models as starts of a fine-tuning on a task's training rows.
 
     Linear probes rate all candidates; short runs of the method in `how` then choose among the best
-    of them, the base and the centroid, by successive halving. Every score is on rows that were not
-    fitted on: folds of the training rows, or the task's validation split if it has 50 rows. The
-    test split is looked at after the choice, for the report alone.
+    of them, the base and the centroid, by successive halving. Recommended is not the least loss
+    but, of those within one standard error of it, the one nearest to the base. Every score is on
+    rows that were not fitted on: folds of the training rows, or the task's validation split if it
+    has 50 rows. The test split is looked at after the choice, for the report alone.
 
     regions: label to models' names; found from the models' own Grams if not given. kinds: of
     candidates, all that are registered if not given. max_runs, minutes: end the search sooner;
@@ -126,12 +136,12 @@ def start(
     )
     reported = searching.held_out_seeds if task.splits.get("test") else 0
     budget.kept_back = 3 * reported
-    keep = [it.candidate.name for it in proposals if it.candidate.kind == "base"]
+    keep = [it.candidate.name for it in proposals if it.candidate.kind in CAUTIOUS]
     tried = finalists(rated, searching.finalists)
     least = 1 + sum(it.candidate.kind in ALWAYS for it in tried)
     search = halve(tried, rounds, runs, budget, keep=keep, least=least, progress=progress)
     tried = [it for it in tried if it.candidate.name in search.runs]
-    chosen = _choose(tried, search, probes)
+    chosen = choose(pool, tried, search, probes)
     held_out = _held_out(chosen, tried, task, runs, budget, reported, progress)
     # those that only probes rated are rivals too: they were rated on the rows that runs score
     rivals = len(proposals) - 1
@@ -143,6 +153,7 @@ def start(
         [_ranked(it, probes, search, scores, held_out, task, runs.how) for it in proposals],
         search,
         {it.candidate.name: probes.at(it.weights) for it in proposals},
+        first=chosen.candidate.name,
     )
     name = chosen.candidate.name
     best = scores.get(name)
@@ -201,16 +212,9 @@ def _probed(
         pooling=searching.pooling or head_features(pool.spanned.model),
         folder=None if where is None else where / "probes",
     )
-    return probes, replace(pool, probe_loss=probes.loss)
-
-
-def _choose(tried: Sequence[Proposal], search: Search, probes: ProbeScores) -> Proposal:
-    """Take the candidate of the least held-out loss among those left; by probe without runs."""
-    left = [it for it in tried if it.candidate.name not in search.dropped]
-    shared = search.common([it.candidate.name for it in left])
-    if not shared:
-        return min(left, key=lambda it: probes.loss(it.weights))
-    return min(left, key=lambda it: search.loss(it.candidate.name, shared))
+    return probes, replace(
+        pool, probe_loss=probes.loss, probe_losses=lambda weights: probes.at(weights).losses
+    )
 
 
 def _held_out(

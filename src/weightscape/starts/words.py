@@ -28,7 +28,8 @@ def explain(
     repeats = len({repeat for repeat, _ in places})
     runs = f"{len(places)} runs, {repeats} {'seed' if repeats == 1 else 'seeds'}"
     if candidate.kind == "base":
-        return f"start from the base, {candidate.name}: nothing had a smaller held-out loss; {runs}"
+        found_better = "nothing had a held-out loss that is lower by more than a standard error"
+        return f"start from the base, {candidate.name}: {found_better}; {runs}"
     metric = metric_name(task)
     if found.gain is None or found.gain_interval is None:
         value = value_in_words(metric, found.value)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from halves_of_a_skill import largest, looking
@@ -14,12 +16,11 @@ MODELS = (looking("one", 0), looking("two", 1), looking("three", 2), looking("fo
 
 
 def pool_of(*models, base="base", regions=None, loss=None):
-    from dataclasses import replace
-
     given = None if base is None else looking(base)
     regions = {} if regions is None else regions
     pool = open_pool(models or MODELS, TASK, base=given, regions=regions, device="cpu")
-    return replace(pool, probe_loss=loss or (lambda weights: float(np.square(weights).sum())))
+    loss = loss or (lambda weights: float(np.square(weights).sum()))
+    return replace(pool, probe_loss=loss, probe_losses=lambda weights: np.full(4, loss(weights)))
 
 
 def by_name(pool, *kinds):
@@ -91,8 +92,8 @@ def test_others_register_theirs():
         assert by_name(pool_of(), "half way")["half way"].candidate.weights["base"] == 0.5
     finally:
         del CANDIDATES._things["half way"]
-    with pytest.raises(UnknownName, match="no start named 'halfway'"):
-        propose(pool_of(), ["halfway"])
+    with pytest.raises(UnknownName, match="no start named 'half wey'"):
+        propose(pool_of(), ["half wey"])
 
 
 def test_names_that_clash_are_told_apart():
@@ -138,3 +139,16 @@ def test_a_point_that_answers_nothing_finite_has_an_infinite_loss_and_no_warning
     probes = ProbeScores(pool_of().spanned, TASK, cut(TASK, 2, 0, 0), pooling="head")
     score = probes.at(np.array([0, 1, 0, 0, 0]))
     assert (score.loss, score.interval) == (np.inf, (np.inf, np.inf))
+
+
+def test_bagging_weighs_models_by_how_often_they_are_the_best():
+    rows = np.array([[1.0] * 40, [0.9] * 40, [0.0, 1.8] * 20, [2.0] * 40, [np.inf] * 40])
+    pool = pool_of(loss=lambda w: 0.0)
+    pool = replace(pool, probe_losses=lambda w: rows[int(w.argmax())])
+    (found,) = CANDIDATES["bagged"](pool)
+    # one is 0.9 always and two is 0.9 on average: each is the best in about half of the draws
+    assert found.weights[1:3] == pytest.approx([0.5, 0.5], abs=0.1)
+    assert found.weights[[0, 3, 4]].tolist() == [0, 0, 0]
+    (half,) = CANDIDATES["halfway"](pool)
+    assert half.weights == pytest.approx(found.weights / 2 + np.array([0.5, 0, 0, 0, 0]))
+    assert CANDIDATES["halfway"](pool_of(base=None)) == []

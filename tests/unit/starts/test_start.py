@@ -56,7 +56,7 @@ def test_models_that_know_no_more_than_the_base_do_not_beat_it():
     blind = (looking("blind", strength=0.0), looking("blinder", 0, strength=0.01))
     found = search(blind, base=knowing)
     assert found.recommended == "base" and not found.beats_base
-    assert "nothing had a smaller held-out loss" in found.why
+    assert "lower by more than a standard error" in found.why
 
 
 def test_the_test_split_has_no_say_in_the_choice():
