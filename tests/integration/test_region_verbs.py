@@ -110,6 +110,7 @@ def test_a_region_is_measured_printed_kept_and_drawn(
     first = outcome.out.splitlines()[0]
     assert "region of good models" in first and "P_B" in first
     assert "points between them over outside models" in outcome.out
+    assert "3 models are too few to tell kin from strangers" in outcome.err
     assert "thing-0 lies" in outcome.err  # said before anything was evaluated
     assert outcome.err.index("thing-0 lies") < outcome.err.index("loading")
     assert (folder / "region.png").stat().st_size > 20_000

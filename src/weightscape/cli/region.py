@@ -90,7 +90,7 @@ def region(
         asked = region_work.ask(
             sought, task or (), drawn, [rows, train_rows, bf16, metric, factory], out, atlas
         )
-        region_work.tell_places(sought.places or (), progress)
+        region_work.tell_places(sought.places or (), len(sought.group.ends), progress)
         tasks = path_work.load_tasks(task, metric=metric, trust_code=trust_code, progress=progress)
         result = region_work.measure(
             sought,

@@ -128,12 +128,16 @@ def _known_places(
     return () if not placed else None
 
 
-def tell_places(places: "Sequence[HullPlace]", progress: "Progress") -> None:
+def tell_places(places: "Sequence[HullPlace]", members: int, progress: "Progress") -> None:
     """Say where models lie, which is known before anything is evaluated."""
+    from weightscape.regions.hull_places import place_caution
     from weightscape.report.region_words import place_words
 
     for place in places:
         progress.note(place_words(place))
+    caution = place_caution(members) if places else None
+    if caution is not None:
+        progress.note(caution)
 
 
 def ask(
@@ -186,7 +190,7 @@ def measure(
         base=None if sought.base is None else sought.base.source,
         place=[it.source for it in sought.placed] if sought.places is None else (),
         names=result_work.names_of(sought.everyone),
-        on_places=lambda places: tell_places(places, progress),
+        on_places=lambda places: tell_places(places, len(sought.group.ends), progress),
         progress=progress,
         label=sought.group.label,
         scoring=Scoring(
