@@ -11,6 +11,7 @@ import numpy as np
 from weightscape.errors import BadInput
 from weightscape.tuning.records import Weights
 from weightscape.tuning.samplers.sampler import SAMPLERS, FiniteLosses, begin_at
+from weightscape.tuning.samplers.straight import bend, straighten
 from weightscape.tuning.search_space import Point, SearchSpace
 
 FIRST_RADIUS, LAST_RADIUS = 0.25, 1e-3  # of the trust region, in the unit box
@@ -27,9 +28,6 @@ class _Closed(BaseException):
 @SAMPLERS.register("cobyqa")
 class Cobyqa:
     """Derivative-free trust-region SQP (Ragonneau 2022), local and without chance.
-
-    On the simplex its variables are weights up to their sum, in which a loss that is quadratic in
-    the weights is more nearly so than in the space's own numbers.
 
     SciPy calls the loss instead of being asked for points, so it runs in a thread that waits for
     each loss. It asks for one point at a time, and for no more once the trust region is small.
@@ -123,12 +121,12 @@ def _minimise(
     }
     ending: BaseException | None = None
     try:
-        first, origin = loss(start), _variables(space, start)
+        first, origin = loss(start), straighten(space, start)
 
         def at(variables: Point) -> float:
             if np.array_equal(variables, origin):  # SciPy moves it where it is near a side
                 return first
-            return loss(_point(space, variables))
+            return loss(bend(space, variables))
 
         minimize(at, origin, method="COBYQA", bounds=[(0.0, 1.0)] * len(origin), options=options)
     except _Closed:
@@ -138,22 +136,3 @@ def _minimise(
     finally:
         _running.release()
         asked.put(ending)
-
-
-def _variables(space: SearchSpace, point: Point) -> Point:
-    if space.kind == "box":
-        return point
-    weights = np.asarray(space.weights_of(point)).reshape(space.groups, -1)
-    # equal weights are halves, so that each can grow and shrink
-    scale = np.minimum(0.5 * space.models, 1 / weights.max(axis=1, keepdims=True))
-    variables: Point = (weights * scale).ravel()
-    return variables
-
-
-def _point(space: SearchSpace, variables: Point) -> Point:
-    inside: Point = np.clip(variables, 0.0, 1.0)
-    if space.kind == "box":
-        return inside
-    rows = inside.reshape(space.groups, -1)
-    rows = np.where(rows.sum(axis=1, keepdims=True) > 0, rows, 1.0)
-    return space.unit_of(rows / rows.sum(axis=1, keepdims=True))

@@ -10,6 +10,7 @@ import numpy as np
 from weightscape.errors import MissingExtra
 from weightscape.tuning.records import Weights
 from weightscape.tuning.samplers.sampler import SAMPLERS, FiniteLosses, begin_at, seed_of
+from weightscape.tuning.samplers.straight import bend, straighten
 from weightscape.tuning.search_space import Point, SearchSpace
 
 if TYPE_CHECKING:
@@ -32,18 +33,25 @@ class ModelBased:
     from_history: ClassVar[bool] = True
 
     def __init__(
-        self, make: "Callable[[int], BaseSampler]", start: Point, *, seed: int, batch: int
+        self,
+        make: "Callable[[int], BaseSampler]",
+        space: SearchSpace,
+        start: Point,
+        *,
+        seed: int,
+        batch: int,
+        straight: bool,
     ) -> None:
         from optuna import create_study
         from optuna.distributions import FloatDistribution
 
         self.batch = batch
         self._make, self._seed, self._turn = make, seed, 0
+        self._space, self._start, self._straight = space, start, straight
         self._names = [f"x{i:04d}" for i in range(len(start))]
         self._ranges: dict[str, BaseDistribution] = {
             name: FloatDistribution(0.0, 1.0) for name in self._names
         }
-        self._start = start
         self._losses = FiniteLosses()
         self._asked: list[Trial] = []
         with _quiet():
@@ -56,7 +64,8 @@ class ModelBased:
                 self._study.enqueue_trial(self._parameters(self._start))
             self._study.sampler = self._make(seed_of(self._seed, self._turn))
             self._asked = [self._study.ask(self._ranges) for _ in range(self.batch)]
-        return [np.array([it.params[name] for name in self._names]) for it in self._asked]
+        found = [np.array([it.params[name] for name in self._names]) for it in self._asked]
+        return [bend(self._space, it) for it in found] if self._straight else found
 
     def tell(
         self,
@@ -65,30 +74,28 @@ class ModelBased:
         gradients: Sequence[Weights] | None = None,
     ) -> None:
         """Give the losses to the model."""
-        finite = [float(loss) for loss in self._losses.of(losses)]
+        from optuna.trial import TrialState, create_trial
+
         with _quiet():
-            if self._asked:
-                for trial, loss in zip(self._asked, finite, strict=True):
-                    self._study.tell(trial, loss)
-            else:  # asked for in an earlier process
-                for point, loss in zip(points, finite, strict=True):
-                    self._remember(point, loss)
+            # not answered but replaced: then it is the same to the last digit whether the batch
+            # was asked for here or in an earlier process
+            for trial in self._asked:
+                self._study.tell(trial, state=TrialState.FAIL)
+            for point, loss in zip(points, self._losses.of(losses), strict=True):
+                parameters = self._parameters(point)
+                told = create_trial(
+                    params=parameters, distributions=self._ranges, value=float(loss)
+                )
+                self._study.add_trial(told)
         self._asked = []
         self._turn += 1
 
     def close(self) -> None:
         """Do nothing."""
 
-    def _remember(self, point: Point, loss: float) -> None:
-        from optuna.trial import create_trial
-
-        parameters = self._parameters(point)
-        self._study.add_trial(
-            create_trial(params=parameters, distributions=self._ranges, value=loss)
-        )
-
     def _parameters(self, point: Point) -> dict[str, float]:
-        return dict(zip(self._names, point.tolist(), strict=True))
+        found = straighten(self._space, point) if self._straight else point
+        return dict(zip(self._names, found.tolist(), strict=True))
 
 
 @SAMPLERS.register("tpe")
@@ -105,7 +112,8 @@ def tpe(
             seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True
         )
 
-    return ModelBased(make, begin_at(space, start), seed=seed, batch=batch or 1)
+    begin = begin_at(space, start)
+    return ModelBased(make, space, begin, seed=seed, batch=batch or 1, straight=False)
 
 
 @SAMPLERS.register("gp")
@@ -120,7 +128,8 @@ def gp(
 
         return GPSampler(seed=seed, n_startup_trials=STARTUP)
 
-    return ModelBased(make, begin_at(space, start), seed=seed, batch=batch or 1)
+    begin = begin_at(space, start)
+    return ModelBased(make, space, begin, seed=seed, batch=batch or 1, straight=True)
 
 
 def _require_optuna(method: str) -> None:
