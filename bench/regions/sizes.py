@@ -18,6 +18,7 @@ from bench.regions.models import BASE, TOKENS, base_folder, recipe_of, task_name
 
 from weightscape.regions.chart import chart_regions
 from weightscape.tasks.fine_tune import fine_tune
+from weightscape.tasks.precision import multiplies_bfloat16
 
 TASKS = ("trec6", "rt_polarity", "20ng_rec", "vader_tweets")
 SIZES = (200, 400, 800, 1600)
@@ -42,7 +43,7 @@ def make(task: str, size: int, seed: int, work: Path) -> Path:
     if not out.is_dir():
         whole = task_named(task, TOKENS)
         few = {**whole.splits, "train": whole.splits["train"][:size]}
-        how = replace(recipe_of(name), steps=STEPS)
+        how = replace(recipe_of(name), steps=STEPS, autocast=multiplies_bfloat16())
         fine_tune(base_folder(), replace(whole, splits=few), out, how, parent=BASE, score_rows=256)
     return out
 
