@@ -4,7 +4,6 @@ Matena and Raffel, "Merging Models with Fisher-Weighted Averaging" (2022, arXiv:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import sqrt
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
 
 FLOOR = 1e-6
-"""Of the root mean square of a model's Fisher information: nothing weighs less than that."""
+"""Of the typical size of a model's Fisher information: nothing weighs less than that."""
 
 
 def fisher_average(
@@ -30,8 +29,8 @@ def fisher_average(
     """Merge models of one shape by their Fisher information; yield tensor after tensor.
 
     weights: how much each model counts, all alike by default. normalise: divide each model's
-    Fisher information by its root mean square, so that a model that is unsure of its answers, and
-    so has larger gradients everywhere, has no more say than others. Tensors that some model has no
+    Fisher information by its `typical_size`, so that a model that is unsure of its answers, and so
+    has larger gradients everywhere, has no more say than others. Tensors that some model has no
     Fisher information of are the weighted mean. Computed in float64 and rounded once.
 
     Raises BadInput for weights or a floor below zero, and for diagonals of other shapes than the
@@ -42,7 +41,7 @@ def fisher_average(
         raise BadInput(
             f"Fisher averaging needs the diagonals of each model: {len(models)}, not {len(fishers)}"
         )
-    scales = [root_mean_square(it) if normalise else 1.0 for it in fishers]
+    scales = [typical_size(it) if normalise else 1.0 for it in fishers]
     with progress.stage("merging", total=len(models[0]), unit="tensors") as advance:
         for name in models[0]:
             tensors = tensors_named(name, models)
@@ -90,14 +89,17 @@ def average_by(
     return mean + torch.where(below > 0, above / below, 0.0)
 
 
-def root_mean_square(fisher: FisherDiagonals) -> float:
-    """Measure a model's Fisher information by one number, over all its parameters."""
-    count = sum(it.numel() for it in fisher.diagonals.values())
-    total = sum(
-        float(torch.linalg.vector_norm(it, dtype=torch.float64)) ** 2
-        for it in fisher.diagonals.values()
-    )
-    return sqrt(total / count) if count else 0.0
+def typical_size(fisher: FisherDiagonals) -> float:
+    """Measure a model's Fisher information by one number: the squared mean of its square roots.
+
+    Over all elements that are not zero. A few elements are 10^6 times as large as most, more in
+    one model than in another: in a mean, or a root mean square, only these would count.
+    """
+    count, total = 0, 0.0
+    for diagonal in fisher.diagonals.values():
+        count += int(torch.count_nonzero(diagonal))
+        total += float(diagonal.sqrt().sum(dtype=torch.float64))
+    return (total / count) ** 2 if count else 0.0
 
 
 def _check_shapes(name: str, tensor: Tensor, diagonals: Sequence[Tensor]) -> None:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weightscape.blending.fisher import average_by, fisher_average, root_mean_square
+from weightscape.blending.fisher import average_by, fisher_average, typical_size
 from weightscape.blending.fisher_diagonals import FisherDiagonals
 from weightscape.errors import BadInput
 
@@ -43,7 +43,7 @@ def test_models_count_alike_however_large_their_gradients():
     assert dict(fisher_average(models, fishers))["a"].tolist() == [1.0, 3.0]
     raw = dict(fisher_average(models, fishers, normalise=False))["a"]
     assert raw.min() > 3.8
-    assert root_mean_square(fishers[0]) == pytest.approx(5**0.5)
+    assert typical_size(fishers[0]) == pytest.approx((1 + 3**0.5) ** 2 / 4)
 
 
 def test_tensors_without_information_are_the_mean_and_numbers_the_firsts():
