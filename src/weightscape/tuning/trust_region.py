@@ -37,7 +37,7 @@ class TrustRegion:
     least: float = 0.01
     gain: float = 1e-4
     steps: int = 30
-    derivative: Derivative = "jvp"
+    derivative: Derivative = "step"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,8 @@ def descend(
         target, promised = minimise(walk.surrogate, space, walk.radius)
         small = walk.value - promised < how.gain or walk.radius < how.least
         if small and walk.fresh:
+            if walk.failed and walk.straighten():
+                continue
             why = "does not hold" if walk.failed else "converged"
             break
         if small or (walk.failed >= 2 and not walk.fresh):
@@ -136,6 +138,14 @@ class _Walk:
         self.surrogate = linearise(self._loss, self.here, derivative=self._how.derivative)
         self.radius = max(self.radius, 2 * self._how.least)
         self.fresh, self.failed = True, 0
+        self._made: Surrogate | None = self.surrogate
+
+    def straighten(self) -> bool:
+        """Take back, once, what a failed step made of fresh slopes: a shorter one may succeed."""
+        if self._made is None:
+            return False
+        self.surrogate, self._made = self._made, None
+        return True
 
     def check(self, target: Weights, promised: float) -> None:
         """Try a point on the network, and learn from it."""

@@ -141,7 +141,7 @@ def test_exact_gradients_are_a_sampler_too(spanned):
 def test_texts_are_searched_end_to_end(tmp_path):
     task = reviews()
     spanned = open_span(tuned_readers(tmp_path, 3), task, device="cpu", head="own")
-    found = search(spanned, task, Searching(surrogate=TrustRegion(derivative="step")))
+    found = search(spanned, task, Searching(surrogate=TrustRegion(derivative="jvp")))
     assert found.held_out["accuracy"] >= 0.5
     assert np.isfinite(found.best.loss)
     # the module is whole again, and is the best blend
