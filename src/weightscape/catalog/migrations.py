@@ -54,7 +54,11 @@ def _keep_paths(connection: Connection) -> None:
 
 def _keep_results(connection: Connection) -> None:
     """2 -> 3: a table of what was found of groups of models."""
-    added = Table(
+    _results("kind in ('region', 'start')").create(connection)
+
+
+def _results(kinds: str) -> Table:
+    return Table(
         "results",
         MetaData(),
         Column("id", Integer, primary_key=True),
@@ -65,13 +69,13 @@ def _keep_results(connection: Connection) -> None:
         Column("folder", Text, nullable=False),
         Column("made", Text, nullable=False),
         Column("result", JSON, nullable=False),
-        CheckConstraint("kind in ('region', 'start')", name="known_result_kind"),
+        CheckConstraint(kinds, name="known_result_kind"),
     )
-    added.create(connection)
 
 
 def _keep_studies(connection: Connection) -> None:
-    """3 -> 4: tables of searches of weights and their trials."""
+    """3 -> 4: tables of searches of weights and their trials, and blends among the results."""
+    _keep_blends(connection)
     frozen = MetaData()
     Table(
         "studies",
@@ -117,6 +121,17 @@ def _keep_studies(connection: Connection) -> None:
         ),
     )
     frozen.create_all(connection)
+
+
+def _keep_blends(connection: Connection) -> None:
+    """Let results be of one more kind; SQLite changes no constraint, so the table is made anew."""
+    results = _results("kind in ('region', 'start', 'tune')")
+    rows = connection.execute(select(results).order_by(results.c.id)).mappings().all()
+    results.drop(connection)
+    results.create(connection)
+    if rows:  # numbered anew, in the same order; nothing refers to these numbers
+        plain = [{name: row[name] for name in row if name != "id"} for row in rows]
+        connection.execute(insert(results), plain)
 
 
 STEPS: tuple[Step, ...] = (_keep_paths, _keep_results, _keep_studies)

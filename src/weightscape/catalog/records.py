@@ -212,7 +212,7 @@ class KeptPath:
 
 @dataclass(frozen=True, slots=True)
 class KeptResult:
-    """What was found of a group of models: that they are a region, or where to start from.
+    """What was found of a group of models: that they are a region, a start, or the best blend.
 
     key: the same for the same question, whose newest answer is the one that is kept. models: by
     name, at least two, all that the question was about. task: the names of the tasks. The rest
@@ -220,7 +220,7 @@ class KeptResult:
     """
 
     key: str
-    kind: Literal["region", "start"]
+    kind: Literal["region", "start", "tune"]
     models: tuple[str, ...]
     task: str
     folder: str

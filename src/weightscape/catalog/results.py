@@ -1,4 +1,4 @@
-"""Regions and starting points: what was found of groups of models, newest first."""
+"""Regions, starting points and blends: what was found of groups of models, newest first."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

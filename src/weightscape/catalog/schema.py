@@ -198,8 +198,8 @@ paths = Table(
     CheckConstraint("(kind = 'plane') = (c_id is not null)", name="whole_plane"),
 )
 
-# what was found of groups of models (regions, starting points), kept as `paths` are; `models` are
-# the ids of all that the question was about, in the order given
+# what was found of groups of models (regions, starting points, blends), kept as `paths` are;
+# `models` are the ids of all that the question was about, in the order given
 results = Table(
     "results",
     metadata,
@@ -211,7 +211,7 @@ results = Table(
     Column("folder", Text, nullable=False),
     Column("made", Text, nullable=False),
     Column("result", JSON, nullable=False),
-    CheckConstraint("kind in ('region', 'start')", name="known_result_kind"),
+    CheckConstraint("kind in ('region', 'start', 'tune')", name="known_result_kind"),
 )
 
 # searches of weights, taken up again by name; `identity` is what must be the same then, `versions`

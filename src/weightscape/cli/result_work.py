@@ -1,4 +1,4 @@
-"""What `region` and `start` share: finding groups of models, keeping what was found of them."""
+"""What `region`, `start` and `tune` share: finding groups of models, keeping what was found."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ REGION = "region:"
 LONGEST = 40  # signs of a word in a folder's name
 MOST_OUTSIDE = 10  # models of the tree that are drawn for the group outside
 
-ResultKind = Literal["region", "start"]
+ResultKind = Literal["region", "start", "tune"]
 
 
 @dataclass(frozen=True, slots=True)

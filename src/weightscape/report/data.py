@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["here", "gone"]
+ResultKind = Literal["region", "start", "tune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class PageResult:
     result: the answer; what it lacks is not drawn.
     """
 
-    kind: Literal["region", "start"]
+    kind: ResultKind
     models: tuple[str, ...]
     task: str
     made: str
@@ -162,6 +163,6 @@ class PageData:
     paths: tuple[PagePath, ...] = ()
     results: tuple[PageResult, ...] = ()
 
-    def found(self, kind: Literal["region", "start"]) -> tuple[PageResult, ...]:
+    def found(self, kind: ResultKind) -> tuple[PageResult, ...]:
         """Give the results of one kind."""
         return tuple(it for it in self.results if it.kind == kind)

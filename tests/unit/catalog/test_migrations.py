@@ -125,7 +125,13 @@ def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
             assert studies.add_batch(connection, study.id, 0, batch, [[0.5, 0.5]]) == 1
         with store.read() as connection:
             assert [it.state for it in studies.load_trials(connection, study.id)] == ["waiting"]
-            assert [it.result for it in results.all_kept(connection)] == [{"p_b": 0.9}]
+            (kept,) = results.all_kept(connection)
+            assert (kept.result, kept.models) == ({"p_b": 0.9}, ("base", "tuned"))
+        blend = KeptResult("t", "tune", ("base", "tuned"), "sst2", "/out", {"loss": 0.2})
+        with store.write() as connection:
+            results.keep(connection, blend)
+        with store.read() as connection:
+            assert [it.kind for it in results.all_kept(connection)] == ["tune", "region"]
 
 
 @pytest.mark.parametrize("table", ["paths", "results", "studies", "study_batches", "trials"])
