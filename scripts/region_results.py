@@ -147,7 +147,7 @@ def extrapolation_block(result: Row) -> str:
     places = [name for name in first if name.startswith("at ")]
     rows = [
         [
-            level,
+            {"different": "neither"}.get(level, level),
             str(it["curves"]),
             *(f"{it[place]:.2f}" for place in places),
             f"{it['span'][0]:.1f} to {it['span'][1]:.1f}",

@@ -22,7 +22,7 @@ import numpy as np
 from bench import report
 from bench.connectivity.measure import run_all
 from bench.regions.chosen import chosen_start
-from bench.regions.fresh import open_pool, others_of, plain_starts, user_task
+from bench.regions.fresh import SINGLE, open_pool, others_of, plain_starts, user_task
 from bench.regions.gains import draw, line, summary
 from bench.regions.models import TASKS, base_folder, members, task_named
 
@@ -108,7 +108,8 @@ def judge(way: Judging, target: str, seeds: Sequence[int], choose: bool, work: P
     """Judge every start for one target; what is known already is not done again."""
     models = [it for it in members(work) if it.number <= way.of]
     names = ("base", *others_of(target, models))
-    starts = list(plain_starts(target, names))
+    # single centres are what a choice is measured against
+    starts = [it for it in plain_starts(target, names) if choose or not it[0].startswith(SINGLE)]
     wanted = [*(name for name, _ in starts), *(["start"] if choose else [])]
     files = {
         (name, seed): file_of(way, target, seed, name, work) for name in wanted for seed in seeds

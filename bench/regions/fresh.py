@@ -14,6 +14,7 @@ from weightscape.tasks.text_data import text_source
 from weightscape.zoo.derive import merge_models
 
 LEAST = 2  # rows of every label
+SINGLE = "model "
 
 
 def user_rows(task: Task, rows: int | None, seed: int) -> tuple[Example, ...]:
@@ -78,7 +79,7 @@ def plain_starts(target: str, names: Sequence[str]) -> Iterator[tuple[str, np.nd
     if alike:
         yield "right region", mean_of(names, alike)
     for task in tasks:
-        yield f"model {task}", mean_of(names, [task])
+        yield f"{SINGLE}{task}", mean_of(names, [task])
 
 
 def mean_of(names: Sequence[str], chosen: Sequence[str]) -> np.ndarray:
