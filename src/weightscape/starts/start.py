@@ -157,7 +157,8 @@ def start(
     )
     name = chosen.candidate.name
     best = scores.get(name)
-    why = explain(chosen.candidate, best, task, pool.base, search, probes.at(chosen.weights))
+    probe = probes.at(chosen.weights)
+    why = explain(chosen.candidate, best, task, pool.base, search, probe, rivals)
     beats = best is not None and best.beats
     told = {"method": how.method, MADE_FOR: why, "beats_base": beats}
     if out is not None:

@@ -17,6 +17,7 @@ def explain(
     base: str | None,
     search: Search,
     probe: ProbeScore,
+    rivals: int,
 ) -> str:
     """Say what to start from and why, and how sure that is."""
     named = candidate.name if candidate.kind in ("base", "model") else f"the {candidate.name}"
@@ -25,8 +26,9 @@ def explain(
     if found is None or not places:
         few = "too few short runs were" if any(search.runs.values()) else "no short run was"
         return f"{start}: the least probe loss, {probe.loss:.3f}; {few} made"
-    repeats = len({repeat for repeat, _ in places})
-    runs = f"{len(places)} runs, {repeats} {'seed' if repeats == 1 else 'seeds'}"
+    counts = ((len(places), "run"), (len({repeat for repeat, _ in places}), "seed"))
+    many = (f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+    runs = ", ".join(many)
     if candidate.kind == "base":
         found_better = "nothing had a held-out loss that is lower by more than a standard error"
         return f"start from the base, {candidate.name}: {found_better}; {runs}"
@@ -35,9 +37,16 @@ def explain(
         value = value_in_words(metric, found.value)
         return f"{start}: the least held-out loss, {metric} {value}; {runs}"
     worse = "" if is_better_higher(task) else " less"
-    sure = "" if found.beats else "; not beyond noise, the base may do as well"
+    sure = "" if found.beats else f"; {_unsure(found.gain_interval, rivals)}"
     gain = _gain(metric, found.gain, found.gain_interval)
     return f"{start}: {gain}{worse} {metric} over the base {base}; {runs}{sure}"
+
+
+def _unsure(interval: tuple[float, float], rivals: int) -> str:
+    if interval[0] > 0:
+        chosen = f"the best of {rivals} by the same rows can look so by chance"
+        return f"likely better than the base, by less than that: {chosen}"
+    return "not beyond noise, the base may do as well"
 
 
 def _gain(metric: str, gain: float, interval: tuple[float, float]) -> str:
