@@ -1,0 +1,69 @@
+"""What a task of few rows needs: some of them kept apart, and a training that fits so few."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from weightscape.tasks.fine_tuning import FineTuning, MethodName
+from weightscape.tasks.task import Example, Task
+from weightscape.tuning.selection import ENOUGH_VALIDATION
+
+SHARE = 0.4
+"""Of the training rows, kept apart for the search; weights need about as many rows as training."""
+
+
+def hold_out(task: Task) -> tuple[Task, str]:
+    """Move training rows into the validation split, if that has too few to search weights on.
+
+    Every label is in both parts as far as it has rows. The cut follows from the rows alone, so
+    that all steps of a search make the same one. Also says what was done; with too few training
+    rows for both it is left undone.
+    """
+    train, dev = task.rows("train"), task.splits.get("validation") or ()
+    if len(dev) >= ENOUGH_VALIDATION:
+        return task, ""
+    wanted = max(ENOUGH_VALIDATION, round(SHARE * (len(train) + len(dev)))) - len(dev)
+    labels = {row.target for row in train} if task.labels else set()
+    if len(train) - wanted < max(wanted, 2 * len(labels)):
+        return task, (
+            f"task {task.name!r} has {len(train)} training rows, too few to keep some of them "
+            "apart for the search"
+        )
+    kept = _spread(task, train, wanted)
+    left = tuple(row for place, row in enumerate(train) if place not in kept)
+    moved = tuple(row for place, row in enumerate(train) if place in kept)
+    cut = replace(task, splits={**task.splits, "train": left, "validation": (*dev, *moved)})
+    return cut, (
+        f"{len(moved)} of the {len(train)} training rows of task {task.name!r} are kept apart to "
+        f"search weights on; models are fine-tuned on the other {len(left)}"
+    )
+
+
+def _spread(task: Task, rows: tuple[Example, ...], count: int) -> set[int]:
+    """Choose rows by chance, from each label its share; one of each always stays."""
+    order = np.random.default_rng(0).permutation(len(rows)).tolist()
+    if task.labels:
+        order.sort(key=lambda place: rows[place].target)
+        firsts = {rows[place].target: place for place in reversed(order)}
+        order = [place for place in order if firsts[rows[place].target] != place]
+    chosen = np.linspace(0, len(order) - 1, count).round().astype(int)
+    return {order[i] for i in chosen.tolist()}
+
+
+def few_rows_fine_tuning(
+    method: MethodName = "full",
+    rows: int = 50,
+    *,
+    steps: int | None = None,
+    lr: float | None = None,
+    autocast: bool = False,
+) -> FineTuning:
+    """Give the settings to fine-tune a model on few rows, its head begun as a probe."""
+    usual = {"full": 1e-4, "bitfit": 1e-3, "lora": 1e-3, "head": 1e-2}
+    return FineTuning(
+        method=method,
+        lr=usual.get(method) if lr is None else lr,  # type: ignore[arg-type]  # None: the usual
+        steps=60 if steps is None else steps,
+        merge=method == "lora",
+        autocast=autocast,
+    )
