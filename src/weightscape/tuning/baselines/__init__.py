@@ -1,0 +1,16 @@
+"""Other ways to a model for a task, on the same rows: what a blend has to be better than."""
+
+# each module registers what it defines
+from weightscape.tuning.baselines import averages, chosen, searched, trained
+from weightscape.tuning.baselines.setting import BASELINES, NotHad, Rival, Setting
+
+__all__ = [
+    "BASELINES",
+    "NotHad",
+    "Rival",
+    "Setting",
+    "averages",
+    "chosen",
+    "searched",
+    "trained",
+]

@@ -1,0 +1,92 @@
+"""A blend as an ordinary model folder that says what it was made of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import weightscape
+from weightscape.starts.writing import MADE_FOR, PROVENANCE, in_place_of
+from weightscape.tasks.fingerprint import task_fingerprint
+from weightscape.tasks.live import LiveModel
+from weightscape.tasks.models import companion_files, config_dict
+from weightscape.tasks.spanning import SpannedModels
+from weightscape.tasks.task import Task
+from weightscape.tuning.adapting import home_of
+from weightscape.tuning.moving import with_layers
+from weightscape.tuning.records import Weights
+from weightscape.tuning.space_choice import weights_by_name
+
+
+def write_blend(
+    spanned: SpannedModels,
+    weights: Weights,
+    task: Task,
+    out: str | Path,
+    told: Mapping[str, Any],
+    *,
+    layers: Mapping[str, int] | None = None,
+    groups: Sequence[str] = (),
+) -> Path:
+    """Write a blend exactly, head and all, with the recipe of its making; return the folder.
+
+    Every tensor is the float64 sum rounded once. `provenance.json` has the parents with their
+    weights (their means, where layer groups have their own: those are in it too), the task, and
+    what is told besides. A blend for the same task that is there is replaced, if nobody has put
+    anything in its folder or trained in it since; the folder appears whole or not at all.
+
+    layers: moving tensor to group number, for weights [groups, models]. groups: what each is
+    called. Raises BadInput for a folder that has something else.
+    """
+    out = Path(out)
+    live = spanned.model
+    exact = spanned if np.ndim(weights) == 1 else with_layers(spanned, layers or {})
+    files = {PROVENANCE: _provenance(spanned, weights, task, told, groups), **_companions(live)}
+    with in_place_of(out, task) as folder:
+        exact.span.export(weights[..., 1:], folder, config=_config(live, task), extra_files=files)
+    return out
+
+
+def _provenance(
+    spanned: SpannedModels,
+    weights: Weights,
+    task: Task,
+    told: Mapping[str, Any],
+    groups: Sequence[str],
+) -> bytes:
+    rows = np.atleast_2d(weights)
+    said: dict[str, Any] = {
+        "kind": "blend",
+        "parents": weights_by_name(spanned.names, rows.mean(axis=0).tolist()),
+        "fingerprints": dict(zip(spanned.names, spanned.fingerprints, strict=True)),
+        MADE_FOR: f"the best weights that were found for task {task.name}",
+        "task": task.name,
+        "task_fingerprint": task_fingerprint(task),
+        "labels": list(task.labels),
+        "weightscape": weightscape.__version__,
+        **told,
+    }
+    if np.ndim(weights) == 2:
+        said["layers"] = [
+            {"group": name, "weights": weights_by_name(spanned.names, row.tolist())}
+            for name, row in zip(groups or map(str, range(len(rows))), rows, strict=True)
+        ]
+    return (json.dumps(said, indent=2) + "\n").encode()
+
+
+def _config(live: LiveModel, task: Task) -> dict[str, Any] | None:
+    if not hasattr(getattr(live.module, "config", None), "to_dict"):
+        return None
+    told = config_dict(live.module)
+    if task.labels:
+        told["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
+        told["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    return told
+
+
+def _companions(live: LiveModel) -> dict[str, bytes]:
+    # an adapter's folder has no tokenizer; that of its base has
+    home = None if live.folder is None else home_of(live.folder)
+    return {} if home is None else companion_files(home)

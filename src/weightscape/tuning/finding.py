@@ -1,0 +1,198 @@
+"""The best blend of models for a task: searched, written, and scored beside its rivals."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from weightscape.catalog.store import Store
+from weightscape.errors import BadInput
+from weightscape.progress import Progress, silent
+from weightscape.starts.writing import check_free
+from weightscape.tasks.batches import sample_rows
+from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.label_order import Source
+from weightscape.tasks.task import Example, Task
+from weightscape.tuning.adapting import merged_words
+from weightscape.tuning.baselines import Setting
+from weightscape.tuning.blend_writing import write_blend
+from weightscape.tuning.experts import whole_models
+from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
+from weightscape.tuning.opening import open_models
+from weightscape.tuning.records import TuneResult
+from weightscape.tuning.rivals import make_baselines, split_scores
+from weightscape.tuning.search import Searching, search
+from weightscape.tuning.selection import dev_rows
+from weightscape.tuning.shared_head import HeadChoice
+from weightscape.tuning.space_choice import SpaceChoice, layer_groups
+
+
+def find_blend(
+    models: Sequence[Source],
+    target: Task,
+    out: str | Path | None = None,
+    how: Searching = Searching(),
+    *,
+    space: SpaceChoice = SpaceChoice(),
+    base: Source | None = None,
+    sources: Sequence[Task] = (),
+    baselines: Sequence[str] | None = None,
+    expert: FineTuning = FineTuning(),
+    adapting: FineTuning | None = None,
+    head: HeadChoice = "probe",
+    apart: bool = True,
+    held_out_rows: int | None = None,
+    work: str | Path | None = None,
+    study: tuple[Store, str] | None = None,
+    progress: Progress = silent,
+    **loading: Any,
+) -> TuneResult:
+    """Search the weights of models whose heads answer the target; write the best blend.
+
+    Beside it the baselines by name, all by default: they have the same rows, and are scored on
+    them and on the test split. The blend is written before they are made.
+
+    space: in place of `how.space` and `how.layers`. base: what the models came from; a box weighs
+    deltas from it, and some baselines need it. Its head is the one that the models started from,
+    if `adapt` made them. sources, expert, adapting, head: what was fine-tuned on what, and how,
+    for baselines that are trained. apart: search on training rows that are kept apart, as `adapt`
+    does; not needed for models that have seen no rows of the target. held_out_rows: of the test
+    split at most. work: a folder for what baselines make, by default `out` with ".parts" behind
+    its name, and none that is kept without `out`. study: where candidates are kept (`search`).
+
+    Raises BadInput for fewer than two models, a box without a base, and as `search` does;
+    MismatchedModels for models of different families or tokenizers.
+    """
+    began = perf_counter()
+    _check(models, target, out, space, base)
+    cut, told = hold_out(target) if apart else (target, "")
+    rows = _rows(cut, how.limit, held_out_rows)
+    opened = open_models(
+        models, cut, base=base, head=head, seed=how.seed, progress=progress, **loading
+    )
+    notes = [it for it in (told, rows.told, merged_words(models), opened.told) if it]
+    for note in notes:
+        progress.note(note)
+    spanned = opened.models if opened.with_base is None else opened.with_base
+    searched = spanned if space.kind == "box" else opened.models
+    layers, groups = (
+        layer_groups(searched.span.names, searched.model.head) if space.layers else (None, ())
+    )
+    chosen = space.of(len(searched.names), max(1, len(groups)), len(searched.names) - 1)
+    found = search(
+        searched,
+        replace(cut, splits={"train": cut.rows("train"), "dev": rows.dev}),
+        replace(how, space=chosen, layers=layers, limit=None),
+        rows=rows.dev,
+        study=study,
+        progress=progress,
+    )
+    # the search leaves its best blend in the module
+    dev, test = (split_scores(searched.model, rows.scored, it, how) for it in ("dev", "test"))
+    found = replace(
+        found,
+        dev=dev.metrics,
+        held_out=test.metrics,
+        intervals=dev.intervals,
+        held_out_intervals=test.intervals,
+        groups=groups,
+    )
+    written = None
+    if out is not None:
+        weights = found.best.weights
+        written = write_blend(
+            searched, weights, target, out, _recipe(found, how), layers=layers, groups=groups
+        )
+    with _folder(out, work) as folder:
+        setting = Setting(
+            spanned=spanned,
+            members=tuple(range(len(opened.models.names))),
+            base=None if opened.with_base is None else len(opened.models.names),
+            base_source=base,
+            base_head=head,
+            task=cut,
+            uncut=None if cut is target else target,
+            dev=rows.dev,
+            scored=rows.scored,
+            sources=sources,
+            adapting=whole_models(adapting or few_rows_fine_tuning(rows=len(cut.rows("train")))),
+            expert=whole_models(expert),
+            how=how,
+            folder=folder,
+            progress=progress,
+            loading=loading,
+        )
+        rivals, lacking = make_baselines(setting, baselines)
+    return replace(
+        found,
+        baselines=rivals,
+        seconds=perf_counter() - began,
+        notes=tuple(dict.fromkeys((*notes, *found.notes, *lacking))),
+        output=written,
+    )
+
+
+def parts_of(out: str | Path) -> Path:
+    """Name the folder, beside a blend's, of what is made on the way to it."""
+    place = Path(out)
+    return place.with_name(f"{place.name}.parts")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What weights are searched on, and the task with the splits "dev" and "test" to score on."""
+
+    dev: tuple[Example, ...]
+    scored: Task
+    told: str
+
+
+def _rows(task: Task, limit: int | None, held_out: int | None) -> _Rows:
+    given, told = dev_rows(task)
+    there = replace(task, splits={**task.splits, "dev": given})
+    dev = sample_rows(there, "dev", limit)
+    test = sample_rows(task, "test", held_out) if task.splits.get("test") else ()
+    return _Rows(dev, replace(task, splits={"dev": dev, "test": test}), told)
+
+
+def _check(
+    models: Sequence[Source],
+    target: Task,
+    out: str | Path | None,
+    space: SpaceChoice,
+    base: Source | None,
+) -> None:
+    if len(models) < 2:
+        raise BadInput(f"a blend needs two models or more, got {len(models)}")
+    if space.kind == "box" and base is None:
+        raise BadInput(
+            "a box weighs deltas from a base; give the base that the models came from, or search "
+            "the simplex"
+        )
+    target.rows("train")
+    if out is not None:
+        check_free(Path(out), target)
+
+
+def _recipe(found: TuneResult, how: Searching) -> dict[str, Any]:
+    return {
+        "sampler": found.sampler,
+        "space": found.space,
+        "evaluations": found.evaluations,
+        "seed": how.seed,
+        "loss": found.best.loss,
+        "scores": {"dev": dict(found.dev), "held_out": dict(found.held_out)},
+    }
+
+
+@contextmanager
+def _folder(out: str | Path | None, work: str | Path | None) -> Iterator[Path]:
+    """Give the folder of what baselines make."""
+    if work is not None or out is not None:
+        yield (parts_of(str(out)) if work is None else Path(work)) / "baselines"
+        return
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
