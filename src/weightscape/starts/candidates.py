@@ -149,8 +149,8 @@ def halfway_to_the_bagged(pool: Pool) -> list[Proposal]:
         return []
     middle = 0.5 * _bagged(pool)
     middle[pool.names.index(pool.base)] += 0.5
-    why = "the middle between the base and the bagged soup"
-    return [at(pool, "halfway", "halfway to the bagged soup", why, middle)]
+    why = "half the base, half each model by how often it has the least probe loss"
+    return [at(pool, "halfway", "middle of base and bagged soup", why, middle)]
 
 
 def _bagged(pool: Pool) -> Weights:

@@ -150,5 +150,6 @@ def test_bagging_weighs_models_by_how_often_they_are_the_best():
     assert found.weights[1:3] == pytest.approx([0.5, 0.5], abs=0.1)
     assert found.weights[[0, 3, 4]].tolist() == [0, 0, 0]
     (half,) = CANDIDATES["halfway"](pool)
+    assert half.candidate.name == "middle of base and bagged soup"  # "start from the middle ..."
     assert half.weights == pytest.approx(found.weights / 2 + np.array([0.5, 0, 0, 0, 0]))
     assert CANDIDATES["halfway"](pool_of(base=None)) == []
