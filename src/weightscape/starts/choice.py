@@ -26,6 +26,8 @@ def choose(pool: Pool, tried: Sequence[Proposal], search: Search, probes: ProbeS
     if pool.base is None:
         return best
     lowest = search.row_losses(best.candidate.name, shared)
+    if not np.isfinite(lowest).all():  # then no mean is: nothing speaks for leaving the base
+        return min(left, key=lambda it: from_base(pool, it.weights))
     close = [
         it
         for it in left

@@ -88,7 +88,8 @@ class Search:
     def row_losses(self, name: str, places: Sequence[Place]) -> Float64[np.ndarray, " rows"]:
         """Give the calibrated loss of each row held out in cells, mean over its repeats.
 
-        The rows are in the order of their numbers: the same for all candidates.
+        The rows are in the order of their numbers: the same for all candidates. A loss that is no
+        number is infinite: nothing is worse.
         """
         found = [self.runs[name][place] for place in places]
         rows = np.concatenate([it.rows for it in found])
@@ -99,7 +100,7 @@ class Search:
             targets = np.concatenate([it.targets for it in found]).astype(np.int64)
             losses = calibrated(logs, targets, which % 2 == 0)
         means: Float64[np.ndarray, " rows"] = np.bincount(which, losses) / np.bincount(which)
-        return means
+        return np.where(np.isnan(means), inf, means)
 
 
 def halve(

@@ -77,7 +77,8 @@ def score(
     gain = sign * (ours[0] - base_s[0])
     gain_interval = _interval(sign * (ours[1] - base_s[1]), judging.level)
     folds = max(sum(place[0] == repeat for place in shared) for repeat, _ in shared)
-    lower = search.row_losses(base, shared) - search.row_losses(name, shared)
+    with np.errstate(invalid="ignore"):  # two infinite losses do not differ, nor can it be said
+        lower = search.row_losses(base, shared) - search.row_losses(name, shared)
     return Score(value, interval, gain, gain_interval, _beyond_noise(lower, judging, rivals, folds))
 
 

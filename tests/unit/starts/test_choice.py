@@ -61,5 +61,14 @@ def test_what_was_dropped_or_is_not_finite_is_not_recommended():
     assert chosen(np.inf, 0.6 + NOISE, 0.5) == "near"
 
 
+def test_where_every_run_has_come_to_nothing_the_base_is_what_is_left():
+    assert chosen(np.nan, np.nan, np.inf) == "base"
+
+
+def test_losses_that_are_no_number_are_the_worst_not_the_best():
+    assert chosen(np.nan, 0.6 + NOISE, 0.5) == "near"
+    assert chosen(np.nan, 0.6, 0.5, pool=pool(base=None)) == "far"
+
+
 def test_without_a_base_the_least_loss_is_taken():
     assert chosen(1.0, 0.51 + NOISE, 0.5, pool=pool(base=None)) == "far"
