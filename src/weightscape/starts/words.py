@@ -37,7 +37,10 @@ def explain(
         value = value_in_words(metric, found.value)
         return f"{start}: the least held-out loss, {metric} {value}; {runs}"
     worse = "" if is_better_higher(task) else " less"
-    sure = "" if found.beats else f"; {_unsure(found.gain_interval, rivals)}"
+    sure = f"; {_unsure(found.gain_interval, rivals)}"
+    if found.beats:  # which is told by the loss, that few rows tell more of than of their labels
+        seen = found.gain_interval[0] > 0 or metric == "loss"
+        sure = "" if seen else f"; beyond noise in loss, not in {metric}"
     gain = _gain(metric, found.gain, found.gain_interval)
     return f"{start}: {gain}{worse} {metric} over the base {base}; {runs}{sure}"
 

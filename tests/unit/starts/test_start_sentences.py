@@ -21,6 +21,7 @@ PROBE = ProbeScore(0.5, (0.4, 0.6), NOTHING)
     [
         ((0.1, 0.3), True, "1 run, 1 seed"),
         ((0.1, 0.3), False, "likely better than the base, by less than that: the best of 7"),
+        ((0.0, 0.3), True, "1 run, 1 seed; beyond noise in loss, not in accuracy"),
         ((-0.1, 0.3), False, "not beyond noise, the base may do as well"),
     ],
 )
@@ -29,4 +30,4 @@ def test_a_gain_is_told_with_how_sure_it_is(interval, beats, sure):
     said = explain(SOUP, found, TASK, "bert", RUNS, PROBE, 7)
     assert said.startswith("start from the soup (of two): +20.0 points")
     assert sure in said
-    assert said.endswith("1 run, 1 seed") == beats
+    assert said.endswith("1 run, 1 seed") == (beats and interval[0] > 0)
