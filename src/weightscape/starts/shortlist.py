@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
+from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
 from weightscape.starts.candidates import CANDIDATES, Proposal, propose
 from weightscape.starts.pool import OutOfTime, Pool, Weights
@@ -22,11 +24,13 @@ SHARE = 0.4
 class Shortlist:
     """Candidates by probe, best first, and how many there was no time to probe.
 
-    Candidates that had to be probed to be made, a soup say, are not counted.
+    Candidates that had to be probed to be made, a soup say, are not counted. broken: names of those
+    whose features are not finite, from which nothing can be trained.
     """
 
     proposals: tuple[Proposal, ...]
     unprobed: int
+    broken: tuple[str, ...] = ()
 
 
 def shortlist(
@@ -60,7 +64,11 @@ def shortlist(
                     _rated(it, loss, late=always)
         losses = [(it, _rated(it, loss)) for it in propose(asked, kinds)]
     known = sorted(((it, found) for it, found in losses if found is not None), key=lambda it: it[1])
-    return Shortlist(tuple(it for it, _ in known), len(losses) - len(known))
+    return Shortlist(
+        tuple(it for it, _ in known),
+        len(losses) - len(known),
+        tuple(it.candidate.name for it, found in known if found == inf),
+    )
 
 
 def _rated(proposal: Proposal, loss: Callable[..., float], *, late: bool = False) -> float | None:
@@ -71,9 +79,18 @@ def _rated(proposal: Proposal, loss: Callable[..., float], *, late: bool = False
 
 
 def finalists(found: Shortlist, count: int) -> list[Proposal]:
-    """Take the base, the centroid, the cautious ones and the best others by probe."""
+    """Take the base, the centroid, the cautious ones and the best others by probe.
+
+    Raises BadInput where nothing can be trained from any candidate.
+    """
     sure = {*ALWAYS, *CAUTIOUS}
-    always = [it for it in found.proposals if it.candidate.kind in sure]
-    others = [it for it in found.proposals if it.candidate.kind not in sure]
+    able = [it for it in found.proposals if it.candidate.name not in found.broken]
+    if not able:
+        raise BadInput(
+            f"what a head reads of the task's rows is not finite at any of {len(found.broken)} "
+            "candidates; does the base work on these rows, and does it in float32?"
+        )
+    always = [it for it in able if it.candidate.kind in sure]
+    others = [it for it in able if it.candidate.kind not in sure]
     # the base first: where time is short, the gain over it is what is asked for
     return [*sorted(always, key=lambda it: it.candidate.kind), *others[:count]]

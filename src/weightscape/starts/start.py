@@ -49,7 +49,7 @@ class Searching:
     """How a start is sought.
 
     finalists: candidates that get short runs, by their probes; the base, the plain centroid and
-    the point halfway to the nearest come on top. folds: into how many parts the rows are cut.
+    the middle of base and bagged soup come on top. folds: into how many parts the rows are cut.
     rounds: each with rows cut and heads drawn anew. probe_folds, probe_repeats: of the linear
     probes, which are cheaper.
     head: where the head of a run begins. pooling: the features that probes read; None for those
@@ -278,6 +278,11 @@ def _notes(pool: Pool, rated: Shortlist, search: Search, searching: Searching) -
     notes = []
     if pool.base is None:
         notes.append("no base was given: candidates are compared with one another alone")
+    if rated.broken:
+        notes.append(
+            "what a head reads is not finite here, so that nothing was trained from them (a model "
+            f"that is broken breaks every mean that it is in): {', '.join(rated.broken)}"
+        )
     if rated.unprobed:
         notes.append(
             f"there was no time to probe {rated.unprobed} more candidates, nor for those that "

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from halves_of_a_skill import largest, looking
+from torch import nn
 
 from weightscape.errors import BadInput
 from weightscape.starts.ranking import Judging
@@ -12,6 +13,12 @@ MODELS = (looking("one", 0), looking("two", 1), looking("three", 2))
 HOW = FineTuning(method="bitfit", lr=1e-2, steps=3)
 FAST = Searching(finalists=1, folds=2, rounds=2, probe_folds=2, probe_repeats=1)
 KINDS = ("models", "centroid")
+
+
+class Squaring(nn.Linear):
+    def forward(self, x):
+        seen = super().forward(x)
+        return seen * seen - 0.5 * seen * seen  # of what overflows no number
 
 
 def search(models=MODELS, task=None, **more):
@@ -43,6 +50,22 @@ def test_what_is_right_by_construction_wins_and_everything_adds_up():
     assert best.held_out["accuracy"] > ranked["base"].held_out["accuracy"] + 0.4
     assert "points" in found.why and "over the base base" in found.why
     assert (found.metric, found.method, found.train_rows) == ("accuracy", "bitfit", 18)
+
+
+def test_a_model_whose_features_are_not_finite_is_left_out_and_named_not_the_end_of_it():
+    base = looking("base")
+    base.module.body = Squaring(3, 3)  # in whose module all points are written
+    broken = looking("broken", 2, strength=1e30)
+    many = replace(FAST, finalists=9)
+    found = search((*MODELS[:2], broken), base=base, kinds=None, searching=many)
+    ranked = {it.candidate.name: it for it in found.ranked}
+    assert not ranked["broken"].runs and not ranked["centroid"].runs
+    assert ranked["one"].runs and found.recommended not in ("broken", "centroid")
+    (said,) = (note for note in found.notes if "not finite" in note)
+    assert "broken" in said
+    base.module.body.weight.data[:] = 1e30
+    with pytest.raises(BadInput, match="not finite at any of"):
+        search([looking(str(i), i, strength=1e30) for i in range(2)], base=base)
 
 
 def test_random_labels_are_nobodys_skill():
