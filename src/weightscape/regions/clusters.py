@@ -138,9 +138,11 @@ def _embedding(cosine: Cosines, width: int) -> Float64[np.ndarray, "N K"]:
     lonely = degree <= 1e-12
     affinity[lonely, lonely] = degree[lonely] = 1.0
     scale = 1.0 / np.sqrt(degree)
-    vectors = eigh(
-        scale[:, None] * affinity * scale[None, :], subset_by_index=(max(n - width, 0), n - 1)
-    )[1]
+    scaled = scale[:, None] * affinity * scale[None, :]
+    try:
+        vectors = eigh(scaled, subset_by_index=(max(n - width, 0), n - 1))[1]
+    except np.linalg.LinAlgError:  # LAPACK's MRRR fails on some matrices; this does not
+        vectors = eigh(scaled, driver="ev")[1][:, max(n - width, 0) :]
     return np.ascontiguousarray(vectors[:, ::-1])
 
 
