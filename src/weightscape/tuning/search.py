@@ -64,7 +64,10 @@ class Searching:
 
 @dataclass(slots=True)
 class _Run:
-    """A search under way: what it was given, what was tried, and what is to be said of it."""
+    """A search under way: what it was given, what was tried, and what is to be said of it.
+
+    proposed: by what candidates were proposed, in that order.
+    """
 
     spanned: SpannedModels
     task: Task
@@ -74,6 +77,7 @@ class _Run:
     began: float
     trials: list[Trial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    proposed: list[str] = field(default_factory=list)
 
     def left(self) -> float | None:
         """Give the minutes that are left, if they are counted."""
@@ -92,7 +96,11 @@ class _Run:
             seconds,
             outcome.error,
         )
+        best = min((it.loss for it in self.trials if it.state == "complete"), default=np.inf)
         self.trials.append(trial)
+        if trial.state == "complete" and trial.loss < 0.99 * best:
+            told = f"candidate {trial.number + 1}: loss {trial.loss:.4f}, the best so far"
+            self.progress.note(told)
 
     def note(self, told: str) -> None:
         """Say something now, and in the result."""
@@ -181,6 +189,7 @@ def _descended(run: _Run, loss: CandidateLoss, start: Weights) -> Descent | None
         left = run.left()
         return loss.read / len(loss.dev) < most and (left is None or left > 0)
 
+    run.proposed.append("surrogate")
     try:
         with run.progress.stage("searching on the surrogate"):
             found = descend(loss, run.space, start, how.surrogate, going=going, tell=run.tell)
@@ -200,6 +209,7 @@ def _sampled_on(
 ) -> None:
     """Search by the sampler, in a study."""
     how, space = run.how, run.space
+    run.proposed.append(how.sampler)
     spent = round(loss.read / len(loss.dev))
     count = None if how.evaluations is None else max(0, how.evaluations - spent)
     identity = _identity(run, loss, start)
@@ -312,7 +322,7 @@ def _result(run: _Run, loss: CandidateLoss, best: Trial, dev: tuple[Example, ...
         held_out=held_out,
         baselines=(),
         trials=tuple(run.trials),
-        sampler=run.how.sampler,
+        sampler=", ".join(run.proposed),
         space=run.space.kind,
         evaluations=len(run.trials),
         seconds=time.monotonic() - run.began,
