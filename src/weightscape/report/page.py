@@ -17,6 +17,7 @@ from weightscape.report.path_payload import path_payload
 from weightscape.report.payload import embed_json, page_payload
 from weightscape.report.region_payload import region_payload
 from weightscape.report.start_payload import start_payload
+from weightscape.report.tune_payload import tune_payload
 from weightscape.report.words import summary
 
 STYLES = ("tokens.css", "frame.css", "views.css", "paths.css", "results.css")
@@ -33,6 +34,7 @@ SCRIPTS = (
     "results.js",
     "region.js",
     "start.js",
+    "tune.js",
     "table.js",
     "panel.js",
     "main.js",
@@ -80,7 +82,11 @@ def render_page(data: PageData) -> str:
     kinship = trace_kinship(data)
     payload = page_payload(data, kinship, pack_trees(data.models))
     payload["paths"] = path_payload(data)
-    payload["found"] = {"region": region_payload(data), "start": start_payload(data)}
+    payload["found"] = {
+        "region": region_payload(data),
+        "start": start_payload(data),
+        "tune": tune_payload(data),
+    }
     # one scope for our scripts, so that nothing of them meets Plotly's names
     script = "\n".join(["(() => {", '"use strict";', *map(source, SCRIPTS), "})();"])
     return environment.get_template("page.html").render(

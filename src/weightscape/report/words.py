@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from weightscape.report.data import PageData
+from weightscape.report.data import PageData, ResultKind
 from weightscape.report.kinship import Kinship
 
 
@@ -47,11 +47,13 @@ def path_counts(data: PageData) -> str:
 
 def result_counts(data: PageData) -> str:
     """Say of how many groups of models something was found."""
-    regions, starts = len(data.found("region")), len(data.found("start"))
-    parts = [count(regions, "region measured", "regions measured")] if regions else []
-    return ", ".join(
-        [*parts, *([count(starts, "search for a start", "searches for a start")] if starts else [])]
-    )
+    kinds: dict[ResultKind, tuple[str, str]] = {
+        "region": ("region measured", "regions measured"),
+        "start": ("search for a start", "searches for a start"),
+        "tune": ("blend", "blends"),
+    }
+    found = Counter(it.kind for it in data.results)
+    return ", ".join(count(found[kind], *nouns) for kind, nouns in kinds.items() if found[kind])
 
 
 def shorten(text: str, room: int) -> str:

@@ -86,11 +86,13 @@ const axisTitle = (text) => ({ text: plotText(text), font: { size: 11.5, color: 
 const headNote = (text, x, y) => ({ text: plotText(text), xref: "paper", yref: "paper", x, xanchor: "left", y, yanchor: "bottom", yshift: 4,
   showarrow: false, font: { size: 11.5, color: theme["ink-2"] } });
 
+const RESULT_OF = { region: "region measured", start: "starting points", tune: "blend" };
+
 // What a model's panel says of the results that it is part of.
 function resultList(model) {
   const line = (card, one) => el("li", {},
     el("button", { type: "button", class: "link name", onclick: () => card.go(one.place) }, clip(card.title(one), 60)),
-    el("span", {}, card.kind === "region" ? "region measured" : "starting points"));
+    el("span", {}, RESULT_OF[card.kind]));
   const some = results.flatMap((card) => card.of(model).map((one) => line(card, one)));
   return some.length > 0 && el("ul", { class: "list" }, some.slice(0, FEW), some.length > FEW && el("li", {}, `and ${thousands.format(some.length - FEW)} more`));
 }

@@ -7,7 +7,7 @@ const spanText = (one, [value, low, high], signed) => value === null ? "" : scor
 const startTitle = (one) => one.beats ? one.recommended : `no start beats the base (${one.names.length} models)`;
 
 function startTags(one) {
-  return el("span", { class: "verdict " + (one.beats ? "connected" : "") }, one.beats ? "beats the base" : "no better than the base");
+  return el("span", { class: "verdict " + (one.beats ? "connected" : "") }, one.beats ? "beats the base" : "not beyond noise");
 }
 
 function startWords(one) {
@@ -82,8 +82,3 @@ function startMore(one) {
     start.runs.length ? String(start.runs.length) : "", fixed(start.probe[0], 3), ...(tested ? [scoreText(one, start.test)] : []), made(start)] }));
   return [resultTable("", columns, rows)];
 }
-
-const results = [
-  resultCard("region", "regions", atlas.found.region, { title: regionResultTitle, tags: regionTags, words: regionWords, figure: regionFigure, more: regionMore, tip: regionTip }),
-  resultCard("start", "starts", atlas.found.start, { title: startTitle, tags: startTags, words: startWords, figure: startFigure, more: startMore, tip: startTip }),
-].filter((card) => card.all.length);
