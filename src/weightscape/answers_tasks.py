@@ -220,3 +220,155 @@ class SmallerStartAnswer(Answer):
     config: str
     layers: str = Field(description="first or uniform: which of its layers were taken")
     output: str
+
+
+class TuneTrialAnswer(Answer):
+    """One candidate of a search of weights."""
+
+    number: int = Field(description="from 0, in the order in which candidates were asked for")
+    weights: list[float] | list[list[float]] = Field(
+        description="in the order of `models`; a row for each of `groups`, if there are any"
+    )
+    loss: float | None = Field(description="null where it is not finite")
+    rows: int = Field(description="rows that were read of those searched on")
+    state: str = Field(description="complete, raced (stopped early: an estimate) or failed")
+    seconds: float
+    error: str
+
+
+class BlendAnswer(Answer):
+    """The weights that were chosen, and how good they are."""
+
+    coefficients: dict[str, float] = Field(
+        description="one a model, sum 1; the mean over layer groups that have their own"
+    )
+    layers: dict[str, dict[str, float]] = Field(
+        description="by layer group; empty where all layers share the coefficients"
+    )
+    loss: float | None = Field(description="on the rows that were searched on")
+    dev: dict[str, float | None] = Field(description="metrics on all development rows")
+    held_out: dict[str, float | None] = Field(
+        description="metrics on the test split, which nothing was chosen by; empty without one"
+    )
+    intervals: dict[str, tuple[float | None, float | None]] = Field(
+        description="95 %, over development rows"
+    )
+    held_out_intervals: dict[str, tuple[float | None, float | None]] = Field(
+        description="95 %, over rows of the test split"
+    )
+
+
+class TuneBaselineAnswer(Answer):
+    """Another way to a model for the task, from the same rows."""
+
+    name: str
+    loss: float | None = Field(description="on the development rows; null if it was fitted on them")
+    dev: dict[str, float | None]
+    held_out: dict[str, float | None]
+    intervals: dict[str, tuple[float | None, float | None]]
+    held_out_intervals: dict[str, tuple[float | None, float | None]]
+    seconds: float
+    why: str = Field(description="what was chosen in it, in words")
+    coefficients: dict[str, float] | None = Field(
+        description="one a model where it is a blend like that; else null"
+    )
+
+
+class ExpertAnswer(Answer):
+    """The base, fine-tuned on one source task."""
+
+    name: str
+    task: str
+    folder: str
+    metrics: dict[str, float | None] = Field(description="on the source's held-out rows")
+    made: bool = Field(description="false where it was there already")
+
+
+class ExpertsAnswer(Answer):
+    """`weightscape tune experts --base B --sources S... -o DIR --json`."""
+
+    base: str
+    experts: list[ExpertAnswer]
+    cosines: list[list[float | None]] = Field(description="of their deltas from the base")
+    near_duplicates: list[tuple[str, str]] = Field(description="whose deltas point the same way")
+    seconds: float
+    notes: list[str]
+    output: str
+
+
+class AdaptedAnswer(Answer):
+    """A model, fine-tuned on the target's rows."""
+
+    name: str
+    parent: str
+    folder: str
+    metrics: dict[str, float | None] = Field(description="on the target's held-out rows")
+    head_drift: float | None = Field(
+        description="how far its head went from the shared start, as a share of that one's length"
+    )
+    made: bool = Field(description="false where it was there already")
+
+
+class AdaptAnswer(Answer):
+    """`weightscape tune adapt --models M... --target T -o DIR --json`."""
+
+    task: str
+    head: str = Field(description="where the shared head came from; empty where heads are own ones")
+    models: list[AdaptedAnswer]
+    train_rows: int
+    dev_rows: int = Field(description="rows kept apart to search weights on")
+    cosines: list[list[float | None]] = Field(
+        description="of deltas from the base, heads left out; empty without a base"
+    )
+    head_cosines: list[list[float | None]] = Field(
+        description="of the heads' deltas from the shared start"
+    )
+    head_spread: float | None = Field(
+        description="mean distance between two heads, as a share of the length of that start"
+    )
+    seconds: float
+    notes: list[str]
+    output: str
+
+
+class TuneAnswer(Answer):
+    """`weightscape tune search --models M... --target T --json`, and of `tune run`."""
+
+    task: str
+    metric: str
+    models: list[str] = Field(description="in the order of the weights of `trials`")
+    best: BlendAnswer
+    baselines: list[TuneBaselineAnswer] = Field(description="other ways from the same rows")
+    output: str | None = Field(description="the folder that the blend was written to")
+    summary: list[str] = Field(description="what was found, in sentences; the verdict first")
+    sampler: str = Field(description="what proposed weights: surrogate, a sampler, or both")
+    space: str = Field(description="simplex or box")
+    groups: list[str] = Field(description="layer groups with weights of their own")
+    evaluations: int = Field(description="candidates that went through the network")
+    trials: list[TuneTrialAnswer]
+    study: str | None = Field(description="under which the sampler's candidates are kept")
+    seconds: float
+    notes: list[str]
+    experts: ExpertsAnswer | None = Field(description="of a run that made them")
+    adaptation: AdaptAnswer | None = Field(description="of a run that adapted models")
+    folder: str | None = Field(description="where tune.json lies")
+
+
+class StudyAnswer(Answer):
+    """A search of weights that can be gone on with."""
+
+    name: str
+    task: str
+    models: list[str]
+    sampler: str
+    space: str
+    trials: dict[str, int] = Field(description="how many, by state")
+    best: float | None = Field(description="the least loss; null before there is one")
+    made: str = Field(description="ISO 8601")
+
+
+class StudiesAnswer(Answer):
+    """`weightscape tune studies --json`, newest first."""
+
+    studies: list[StudyAnswer]
+    forgotten: list[str] = Field(description="names that were asked to be forgotten, and are")

@@ -35,10 +35,13 @@ VERBS = (
     "plane",
     "region",
     "start",
+    "tune",
 )
 
 # Those that keep what they have done, so that the same command goes on where it was stopped.
-GOING_ON = ("chart", "demo", "zoo", "add", "fine-tune", "path", "plane", "region", "start")
+GOING_ON = (
+    "chart", "demo", "zoo", "add", "fine-tune", "path", "plane", "region", "start", "tune",
+)  # fmt: skip
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
