@@ -39,8 +39,8 @@ def layer_groups(
 
     head: name prefixes of the head's tensors.
 
-    >>> layer_groups(["embed.w", "layer.0.w", "layer.1.w", "classifier.b"], ["classifier."])[1]
-    ('embed.w', 'layer.0', 'layer.1', 'classifier.b')
+    >>> layer_groups(["embed.w", "layer.0.a.w", "layer.0.b.w", "head.b"], ["head."])[1]
+    ('embed', 'layer.0', 'head')
     """
     if not names:
         raise BadInput("no tensor moves between these models; they are all the same")
@@ -55,8 +55,8 @@ def layer_groups(
 
 
 def _shared_start(names: Sequence[str]) -> str:
-    """Name tensors by the parts of their names that all of them begin with."""
-    parts = [name.split(".") for name in names]
+    """Name tensors by the modules that all of them are in, or by the outermost ones."""
+    parts = [name.split(".")[:-1] or [name] for name in names]
     shared = []
     for column in zip(*parts, strict=False):
         if len(set(column)) > 1:

@@ -1,7 +1,7 @@
 """Other ways to a model for a task, on the same rows: what a blend has to be better than."""
 
 # each module registers what it defines
-from weightscape.tuning.baselines import averages, chosen, searched, trained
+from weightscape.tuning.baselines import chosen, fine_tuned, searched, weighed
 from weightscape.tuning.baselines.setting import BASELINES, NotHad, Rival, Setting
 
 __all__ = [
@@ -9,8 +9,8 @@ __all__ = [
     "NotHad",
     "Rival",
     "Setting",
-    "averages",
     "chosen",
+    "fine_tuned",
     "searched",
-    "trained",
+    "weighed",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from weightscape.errors import BadInput
+from weightscape.io import open_checkpoint
 from weightscape.progress import Progress
 from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
@@ -57,13 +58,13 @@ def multi_task(given: Setting) -> Rival:
     if not tasks:
         raise NotHad("it needs source tasks of the target's kind, with labels")
     joined = join_tasks([*tasks, given.task], given.expert.steps * given.expert.batch)
-    how = replace(given.expert, steps=given.expert.steps * len(tasks), merge=False)
+    how = replace(given.expert, steps=given.expert.steps * len(tasks))
     folder = given.folder / "multi-task-sources"
     made = fine_tune(
         _loaded(given, joined),
         joined,
         folder,
-        how if how.method != "lora" else replace(how, merge=True),
+        how,
         parent=name_of(_source(given)),
         score_rows=64,
         progress=PartProgress(given.progress, "multi-task"),
@@ -151,7 +152,11 @@ def _on_target(given: Setting, start: LiveModel, task: Task, folder: str) -> Liv
         made = fine_tune(start, task, given.folder / folder, own, score_rows=64, progress=progress)
     except BadInput as problem:
         raise NotHad(str(problem)) from problem
-    return load_model(made.folder, task, **given.loading)
+    # into the module that is there: one that no Auto class knows could not be brought up again
+    with open_checkpoint(made.folder) as stored:
+        names = (*stored.tensors, *stored.tied)
+        start.module.load_state_dict({name: stored.tensor(name) for name in names})
+    return start
 
 
 def _count(task: Task) -> int:

@@ -1,0 +1,118 @@
+"""The whole on a tiny transformer: experts, adaptation, search, rivals, and the blend's folder."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from worded_tasks import QUICK, base_in, doubt, strength, tone, topic
+
+from tiny_models import save_t5
+from weightscape.errors import BadInput
+from weightscape.tasks.evaluate import evaluate
+from weightscape.tasks.models import load_model
+from weightscape.tasks.task import Example, Task
+from weightscape.tuning.baselines import BASELINES
+from weightscape.tuning.baselines.fine_tuned import join_tasks
+from weightscape.tuning.search import Searching
+from weightscape.tuning.whole import find_blend, tune
+
+SHORT = Searching(evaluations=12)
+RECIPES = {"expert": QUICK, "adapting": replace(QUICK, steps=4)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    base, out = base_in(folder), folder / "blend"
+    return base, out, tune(base, [tone(), topic()], strength(), out, SHORT, **RECIPES)
+
+
+def test_the_blend_is_a_model_that_does_what_is_reported(run):
+    _, out, found = run
+    model = load_model(out, strength(), device="cpu")
+    assert not model.drawn and found.output == out
+    scores = evaluate(model, strength())
+    assert found.held_out["accuracy"] == scores.metrics["accuracy"]
+    assert found.held_out["loss"] == pytest.approx(scores.loss, abs=1e-4)
+    low, high = found.held_out_intervals["accuracy"]
+    assert low <= found.held_out["accuracy"] <= high
+    told = json.loads((out / "provenance.json").read_text())
+    assert set(told["parents"]) == {"tone", "topic"} == set(found.names)
+    assert told["scores"]["dev"] == dict(found.dev)
+
+
+def test_all_rivals_are_beside_it_or_said_to_be_missing(run):
+    found = run[2]
+    assert {it.name for it in found.baselines} == set(BASELINES.names()), found.notes
+    for one in found.baselines:
+        assert set(one.held_out) == {"accuracy", "loss"}
+    saw_all = next(it for it in found.baselines if it.name == "fine-tuned base, all rows")
+    assert saw_all.loss is None and "all 48 training rows" in saw_all.why
+    assert found.experts.experts[0].made and found.adaptation.models[0].parent == "tone"
+
+
+def test_run_again_it_makes_nothing_anew_and_ends_the_same(run):
+    base, out, found = run
+    parts = out.with_name("blend.parts")
+    before = {it: it.stat().st_mtime_ns for it in parts.rglob("*.safetensors")}
+    again = tune(base, [tone(), topic()], strength(), out, SHORT, **RECIPES)
+    assert {it: it.stat().st_mtime_ns for it in parts.rglob("*.safetensors")} == before
+    assert again.best.weights.tolist() == found.best.weights.tolist()
+    assert [it.held_out for it in again.baselines] == [it.held_out for it in found.baselines]
+    assert not any(it.made for it in (*again.experts.experts, *again.adaptation.models))
+
+
+def test_other_targets_share_the_experts(run, tmp_path):
+    base, out, _ = run
+    parts = out.with_name("blend.parts")
+    how = Searching(evaluations=4, surrogate=None, sampler="random")
+    more = {**RECIPES, "work": parts, "baselines": (), "with_base": True}
+    found = tune(base, [tone(), topic()], doubt(), tmp_path / "other", how, **more)
+    assert not any(it.made for it in found.experts.experts)
+    assert found.names == ("tone", "topic", "base")
+    assert (parts / "doubt" / "adapted" / "base").is_dir()
+
+
+def test_a_blend_of_another_task_or_anything_else_is_not_replaced(run):
+    base, out, _ = run
+    with pytest.raises(BadInput, match="another task"):
+        tune(base, [tone(), topic()], doubt(), out, SHORT, **RECIPES)
+    with pytest.raises(BadInput, match="is there already"):
+        tune(base, [tone(), topic()], strength(), base, SHORT, **RECIPES)
+
+
+def test_models_that_saw_the_rows_are_told(run):
+    found = run[2]
+    folders = [it.folder for it in found.adaptation.models]
+    told = find_blend(folders, strength(), how=SHORT, apart=False, baselines=()).notes
+    assert any("may have seen rows" in note for note in told)
+
+
+def test_one_head_answers_for_all_joined_tasks():
+    joined = join_tasks([tone(), topic()], rows=10)
+    assert joined.labels == ("tone: down", "tone: up", "topic: book", "topic: film")
+    assert len(joined.rows("train")) == 20
+    for row in joined.rows("train"):
+        task, _, label = joined.labels[row.target].partition(": ")
+        assert label == ("film" if "film" in row.inputs else "book") or task == "tone"
+
+
+def test_texts_are_blended_end_to_end(tmp_path):
+    texts = [f"{start} film was {'very ' * very}" for start in ("a", "the") for very in range(8)]
+    rows = [
+        Example(f"{text}{word}", word, i)
+        for i, (text, word) in enumerate((t, w) for t in texts for w in ("good", "bad", "fine"))
+    ]
+    splits = {"train": tuple(rows[:40]), "test": tuple(rows[40:])}
+    copy = Task(
+        "copy", "texts", (), splits, kind="seq2seq", metrics=("exact_match",), max_tokens=12,
+        target_tokens=3,
+    )  # fmt: skip
+    other = replace(copy, name="echo", splits={"train": tuple(rows[8:]), "test": tuple(rows[:8])})
+    base = save_t5(tmp_path / "base")
+    found = tune(
+        base, [other, replace(copy, name="again")], copy, tmp_path / "out", SHORT, **RECIPES
+    )
+    assert (tmp_path / "out" / "config.json").is_file() and "exact_match" in found.held_out
+    assert any("multi-task" in note for note in found.notes)
+    assert {"best expert", "uniform soup", "model stock"} <= {it.name for it in found.baselines}
