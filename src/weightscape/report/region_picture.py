@@ -1,5 +1,6 @@
 """A region as a picture: losses by group, by distance from the centre, and along pairs."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from weightscape.report.words import count, shorten
 COLOURS: dict[GroupName, str] = {"in": PALETTE[0], "hull": PALETTE[2], "ex": PALETTE[1]}
 WIDTH, WIDE = 7.2, 9.8
 HEAD, STRIP, PANEL, GAP = 1.06, 1.6, 2.1, 0.74  # inches
+SPACING = 0.18  # inches, from line to line of the verdict
+LETTERS = 14.5  # of the verdict, that fit into an inch
 LEFT, RIGHT, BETWEEN, FOOT = 0.72, 0.2, 0.55, 0.5
 SHOWN = 3  # tasks that get panels of their own
 SEPARATE = 0.62  # share of the room of a group's strip that its points spread over
@@ -39,15 +42,17 @@ def plot_region(result: RegionResult, path: str | Path) -> Path:
     tasks = result.tasks[:SHOWN]
     width = WIDTH if len(tasks) < SHOWN else WIDE
     rows = [STRIP, PANEL] + ([PANEL] if result.pairs else [])
-    total = HEAD + sum(rows) + GAP * (len(rows) - 1) + FOOT
+    says = textwrap.wrap(verdict_words(result), int(LETTERS * width))
+    head = HEAD + SPACING * max(0, len(says) - 2)
+    total = head + sum(rows) + GAP * (len(rows) - 1) + FOOT
     figure = new_figure(width, total)
-    _write_head(figure, result, total)
+    _write_head(figure, result, says)
     room = width - LEFT - RIGHT
 
     def panel(row: int, column: int = 0, columns: int = 1) -> Axes:
         wide = (room - BETWEEN * (columns - 1)) / columns
         left = LEFT + column * (wide + BETWEEN)
-        bottom = total - HEAD - sum(rows[: row + 1]) - GAP * row
+        bottom = total - head - sum(rows[: row + 1]) - GAP * row
         axes = figure.add_axes((left / width, bottom / total, wide / width, rows[row] / total))
         plain_axes(axes)
         return axes
@@ -68,17 +73,16 @@ def plot_region(result: RegionResult, path: str | Path) -> Path:
     return save_picture(figure, path)
 
 
-def _write_head(figure: Figure, result: RegionResult, total: float) -> None:
+def _write_head(figure: Figure, result: RegionResult, says: Sequence[str]) -> None:
+    total = figure.get_figheight()
     wide = figure.get_figwidth() > WIDTH
     title = shorten(group_title(result), 100 if wide else 74)
     figure.text(
         0.025, 1 - 0.28 / total, title, size=11.5, weight="bold", color=INK, parse_math=False
     )
-    verdict, _, end = verdict_words(result).partition("; ")
-    for line, words in enumerate((verdict, end)):
-        figure.text(
-            0.025, 1 - (0.49 + 0.18 * line) / total, words, size=9, color=SOFT_INK, parse_math=False
-        )
+    for line, words in enumerate(says):
+        at = 1 - (0.49 + SPACING * line) / total
+        figure.text(0.025, at, words, size=9, color=SOFT_INK, parse_math=False)
 
 
 def _panel_title(result: RegionResult, task: str, place: int) -> str:

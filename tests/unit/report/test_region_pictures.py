@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from synthetic_regions import synthetic_region, synthetic_start, without_finite_losses
 from weightscape.errors import BadInput
 from weightscape.regions.records import RegionResult
-from weightscape.report.canvas import new_figure
+from weightscape.report.canvas import new_figure, save_picture
 from weightscape.report.region_picture import draw_distances, draw_groups, plot_region
 from weightscape.report.region_scales import alpha_place, distance_place
+from weightscape.report.region_words import verdict_words
 from weightscape.report.start_picture import draw_scores, plot_start
 from weightscape.starts.records import StartResult
 
@@ -52,6 +54,30 @@ def test_any_region_can_be_drawn(result: RegionResult, tmp_path: Path) -> None:
 )
 def test_any_ranking_can_be_drawn(result: StartResult, tmp_path: Path) -> None:
     assert plot_start(result, tmp_path / "start.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("samples", [1, 10])
+def test_the_verdict_is_read_to_its_end(
+    samples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import weightscape.report.region_picture as module
+
+    drawn: list[Figure] = []
+
+    def kept(figure: Figure, path: str | Path) -> Path:
+        drawn.append(figure)
+        return save_picture(figure, path)
+
+    monkeypatch.setattr(module, "save_picture", kept)
+    result = synthetic_region(samples=samples)
+    plot_region(result, tmp_path / "region.png")
+    (figure,) = drawn
+    ends = [text.get_window_extent().x1 for text in figure.texts]
+    assert max(ends) <= figure.bbox.x1
+    assert verdict_words(result) == " ".join(text.get_text() for text in figure.texts[1:])
+    below = min(text.get_window_extent().y0 for text in figure.texts)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None and legend.get_window_extent().y1 <= below
 
 
 def test_every_task_and_group_is_named_in_words_that_can_be_read() -> None:
