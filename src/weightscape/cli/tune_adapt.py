@@ -43,15 +43,16 @@ def adapt(
         path_checks,
         path_work,
         start_work,
+        tune_wanted,
         tune_words,
         tune_work,
     )
 
     named = [*(models or ()), *(more or ())]
-    tune_work.check_models(named)
-    target, output = tune_work.check_target(target), tune_work.check_folder(output)
-    path_checks.check_choice("--head", head, tune_work.HEADS)
-    training = tune_work.Training(method, steps, lr)
+    tune_wanted.check_models(named)
+    target, output = tune_wanted.check_target(target), tune_wanted.check_folder(output)
+    path_checks.check_choice("--head", head, tune_wanted.HEADS)
+    training = tune_wanted.Training(method, steps, lr)
     training.check("--method")
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         from weightscape.tuning.adapting import adapt as train

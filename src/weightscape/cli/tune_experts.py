@@ -39,11 +39,19 @@ def experts(
     Says how alike the experts are, and warns of two that are nearly the same. Stopped, the same
     command goes on where it was.
     """
-    from weightscape.cli import console, gather_tune, path_work, start_work, tune_words, tune_work
+    from weightscape.cli import (
+        console,
+        gather_tune,
+        path_work,
+        start_work,
+        tune_wanted,
+        tune_words,
+        tune_work,
+    )
 
-    base, output = tune_work.check_base(base), tune_work.check_folder(output)
-    sources = tune_work.check_sources([*(sources or ()), *(more or ())])
-    training = tune_work.Training(method, steps, lr)
+    base, output = tune_wanted.check_base(base), tune_wanted.check_folder(output)
+    sources = tune_wanted.check_sources([*(sources or ()), *(more or ())])
+    training = tune_wanted.Training(method, steps, lr)
     how = training.expert(start_work.in_bfloat16(bf16, device))
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         from weightscape.tuning.experts import make_experts

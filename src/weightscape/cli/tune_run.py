@@ -64,15 +64,23 @@ def run(
     The three parts are `tune experts`, `tune adapt` and `tune search`; what is made on the way is
     in OUT.parts. Stopped, the same command goes on where it was.
     """
-    from weightscape.cli import console, path_checks, path_work, start_work, tune_words, tune_work
+    from weightscape.cli import (
+        console,
+        path_checks,
+        path_work,
+        start_work,
+        tune_wanted,
+        tune_words,
+        tune_work,
+    )
 
-    base, output = tune_work.check_base(base), tune_work.check_folder(output)
-    sources = tune_work.check_sources(sources)
-    target = tune_work.check_target(target)
+    base, output = tune_wanted.check_base(base), tune_wanted.check_folder(output)
+    sources = tune_wanted.check_sources(sources)
+    target = tune_wanted.check_target(target)
     path_checks.check_plots(plot)
     path_checks.check_output("--out", out)
     path_checks.check_output("--output", output)
-    wanted = tune_work.Wanted(
+    wanted = tune_wanted.Wanted(
         space=space,
         low=low,
         high=high,
@@ -83,20 +91,20 @@ def run(
         surrogate=surrogate,
         choice=choice,
         apart=True,
-        baselines=tune_work.parse_baselines(baselines),
+        baselines=tune_wanted.parse_baselines(baselines),
         rows=path_checks.parse_rows("--rows", rows),
         test_rows=path_checks.parse_rows("--test-rows", test_rows),
         head=head,
-        target=tune_work.Training(method, steps, lr),
-        expert=tune_work.Training(expert_method, expert_steps, expert_lr),
+        target=tune_wanted.Training(method, steps, lr),
+        expert=tune_wanted.Training(expert_method, expert_steps, expert_lr),
         metric=metric,
         seed=seed,
         batch=score_batch,
         bf16=start_work.in_bfloat16(bf16, device),
         chosen=bf16 is None,
     )
-    budget = tune_work.Budget(evaluations, minutes, workers)
-    tune_work.check(wanted, budget)
+    budget = tune_wanted.Budget(evaluations, minutes, workers)
+    tune_wanted.check(wanted, budget)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         (root,) = path_work.find_models([base], opened)
         asked = tune_work.ask(

@@ -62,15 +62,23 @@ def search(
     one part of the development rows and chosen on another; the test split only tells the result.
     Stopped, the same command goes on where it was.
     """
-    from weightscape.cli import console, path_checks, path_work, start_work, tune_words, tune_work
+    from weightscape.cli import (
+        console,
+        path_checks,
+        path_work,
+        start_work,
+        tune_wanted,
+        tune_words,
+        tune_work,
+    )
 
     named = [*(models or ()), *(more or ())]
-    tune_work.check_models(named)
-    target = tune_work.check_target(target)
+    tune_wanted.check_models(named)
+    target = tune_wanted.check_target(target)
     path_checks.check_plots(plot)
     path_checks.check_output("--out", out)
     path_checks.check_output("--output", output)
-    wanted = tune_work.Wanted(
+    wanted = tune_wanted.Wanted(
         space=space,
         low=low,
         high=high,
@@ -81,20 +89,20 @@ def search(
         surrogate=surrogate,
         choice=choice,
         apart=apart,
-        baselines=tune_work.parse_baselines(baselines),
+        baselines=tune_wanted.parse_baselines(baselines),
         rows=path_checks.parse_rows("--rows", rows),
         test_rows=path_checks.parse_rows("--test-rows", test_rows),
         head=head,
-        target=tune_work.Training(method, steps, lr),
-        expert=tune_work.Training(expert_method, expert_steps, expert_lr),
+        target=tune_wanted.Training(method, steps, lr),
+        expert=tune_wanted.Training(expert_method, expert_steps, expert_lr),
         metric=metric,
         seed=seed,
         batch=score_batch,
         bf16=start_work.in_bfloat16(bf16, device),
         chosen=bf16 is None,
     )
-    budget = tune_work.Budget(evaluations, minutes, workers)
-    tune_work.check(wanted, budget)
+    budget = tune_wanted.Budget(evaluations, minutes, workers)
+    tune_wanted.check(wanted, budget)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         sought = tune_work.find(named, base, opened, output, space)
         given = [target, *(sources or ())]

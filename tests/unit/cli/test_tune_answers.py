@@ -8,20 +8,20 @@ import pytest
 
 from synthetic_tuning import synthetic_adaptation, synthetic_experts, synthetic_tune
 from weightscape.answers_tasks import AdaptAnswer, ExpertsAnswer, TuneAnswer
-from weightscape.cli import gather_tune, tune_words, tune_work
+from weightscape.cli import gather_tune, tune_wanted, tune_words, tune_work
 from weightscape.errors import BadInput, UnknownName
 from weightscape.report import tune_words as said
 from weightscape.tuning.records import TuneResult
 
 LAYERS = ("bert.embeddings", "bert.encoder.layer.0", "classifier")
-PLAIN = tune_work.Wanted(
+PLAIN = tune_wanted.Wanted(
     space="simplex", low=-1.5, high=1.5, l1=0.0, per_layer=False, sampler=None, race_error=0.05,
     surrogate=True, choice=True, apart=True, baselines=None, rows=None, test_rows=1000,
-    head="probe", target=tune_work.Training("full", None, None),
-    expert=tune_work.Training("full", 100, None), metric=None, seed=0, batch=64, bf16=False,
+    head="probe", target=tune_wanted.Training("full", None, None),
+    expert=tune_wanted.Training("full", 100, None), metric=None, seed=0, batch=64, bf16=False,
     chosen=False,
 )  # fmt: skip
-BUDGET = tune_work.Budget(150, None)
+BUDGET = tune_wanted.Budget(150, None)
 
 
 def test_a_blend_answers_with_the_promised_keys_and_no_nan() -> None:
@@ -128,35 +128,35 @@ def test_the_terminal_tells_how_far_heads_drifted(capsys: pytest.CaptureFixture[
         ({"race_error": 0.7}, "--race-error is 0"),
         ({"l1": -1.0}, "L1 penalty"),
         ({"space": "box", "low": 0.5}, "zero in it"),
-        ({"target": tune_work.Training("prefix", None, None)}, "--method is full"),
-        ({"expert": tune_work.Training("full", 0, None)}, "--expert-steps is 1 or more"),
+        ({"target": tune_wanted.Training("prefix", None, None)}, "--method is full"),
+        ({"expert": tune_wanted.Training("full", 0, None)}, "--expert-steps is 1 or more"),
     ],
 )
 def test_searches_that_make_no_sense_are_refused_at_once(changes, told) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(BadInput, match=told):
-        tune_work.check(replace(PLAIN, **changes), BUDGET)
+        tune_wanted.check(replace(PLAIN, **changes), BUDGET)
 
 
 def test_budgets_and_names_are_checked_at_once() -> None:
-    tune_work.check(replace(PLAIN, sampler="random"), BUDGET)
+    tune_wanted.check(replace(PLAIN, sampler="random"), BUDGET)
     with pytest.raises(BadInput, match="--evaluations is 1 or more"):
-        tune_work.check(PLAIN, tune_work.Budget(0, None))
+        tune_wanted.check(PLAIN, tune_wanted.Budget(0, None))
     with pytest.raises(BadInput, match="--minutes is more than 0"):
-        tune_work.check(PLAIN, tune_work.Budget(1, 0.0))
+        tune_wanted.check(PLAIN, tune_wanted.Budget(1, 0.0))
     with pytest.raises(UnknownName, match="random"):
-        tune_work.check(replace(PLAIN, sampler="randon"), BUDGET)
+        tune_wanted.check(replace(PLAIN, sampler="randon"), BUDGET)
     with pytest.raises(UnknownName, match="uniform soup"):
-        tune_work.parse_baselines("uniform soap")
-    assert tune_work.parse_baselines("uniform soup, lorahub") == ("uniform soup", "lorahub")
+        tune_wanted.parse_baselines("uniform soap")
+    assert tune_wanted.parse_baselines("uniform soup, lorahub") == ("uniform soup", "lorahub")
 
 
 def test_questions_that_leave_something_out_say_what() -> None:
     for check, told in (
-        (lambda: tune_work.check_models([]), "which models"),
-        (lambda: tune_work.check_target(None), "--target"),
-        (lambda: tune_work.check_base(None), "--base"),
-        (lambda: tune_work.check_sources([]), "--sources"),
-        (lambda: tune_work.check_folder(None), "-o DIR"),
+        (lambda: tune_wanted.check_models([]), "which models"),
+        (lambda: tune_wanted.check_target(None), "--target"),
+        (lambda: tune_wanted.check_base(None), "--base"),
+        (lambda: tune_wanted.check_sources([]), "--sources"),
+        (lambda: tune_wanted.check_folder(None), "-o DIR"),
     ):
         with pytest.raises(BadInput, match=told):
             check()
