@@ -9,14 +9,17 @@ from weightscape.starts.halving import Place, Search
 from weightscape.starts.pool import Pool, Weights
 from weightscape.starts.scoring import ProbeScores
 
+NEGLIGIBLE = 0.005
+"""Nats: where all candidates answer nearly everything right, their errors are nearly none, too."""
+
 
 def choose(pool: Pool, tried: Sequence[Proposal], search: Search, probes: ProbeScores) -> Proposal:
     """Take the candidate nearest to the base among those within one error of the least loss.
 
-    The error is the standard error of the mean difference to the best, paired by row; the rule is
-    that of Breiman et al. 1984 ("Classification and Regression Trees", 3.4.3) for trees of many
-    sizes, here for points far from the base, whose gains on few rows are often chance. Without a
-    base, the least loss; without runs, the least loss of a probe.
+    The error is the standard error of the mean difference to the best, paired by row, and not less
+    than `NEGLIGIBLE`; the rule is that of Breiman et al. 1984 ("Classification and Regression
+    Trees", 3.4.3) for trees of many sizes, here for points far from the base, whose gains on few
+    rows are often chance. Without a base, the least loss; without runs, that of a probe.
     """
     left = [it for it in tried if it.candidate.name not in search.dropped]
     shared = search.common([it.candidate.name for it in left])
@@ -52,4 +55,4 @@ def _is_within_an_error(worse: np.ndarray) -> bool:
     if not np.isfinite(worse).all():
         return False
     error = float(worse.std(ddof=1)) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
-    return bool(worse.mean() <= error)
+    return bool(worse.mean() <= max(error, NEGLIGIBLE))

@@ -138,7 +138,7 @@ def start(
     budget.kept_back = 3 * reported
     keep = [it.candidate.name for it in proposals if it.candidate.kind in CAUTIOUS]
     tried = finalists(rated, searching.finalists)
-    least = 1 + sum(it.candidate.kind in ALWAYS for it in tried)
+    least = 1 + sum(it.candidate.kind in {*ALWAYS, *CAUTIOUS} for it in tried)
     search = halve(tried, rounds, runs, budget, keep=keep, least=least, progress=progress)
     tried = [it for it in tried if it.candidate.name in search.runs]
     chosen = choose(pool, tried, search, probes)

@@ -57,10 +57,6 @@ def in_place_of(out: Path, task: Task | None = None) -> Iterator[Path]:
     """
     check_free(out, task)
     whole = Path(os.path.realpath(out))
-    if whole.is_dir() and not any(whole.iterdir()):
-        yield whole  # perhaps somebody stands in it
-        _seal(whole)
-        return
     half, old = (whole.with_name(f".{whole.name}.{it}") for it in ("half", "old"))
     for left in (half, old):  # by a run that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -68,6 +64,10 @@ def in_place_of(out: Path, task: Task | None = None) -> Iterator[Path]:
     try:
         yield half
         _seal(half)
+        if whole.is_dir() and not any(whole.iterdir()):
+            for file in half.iterdir():  # perhaps somebody stands in it, so it stays
+                file.rename(whole / file.name)
+            return
         if whole.exists():
             whole.rename(old)
         try:

@@ -72,3 +72,7 @@ def test_losses_that_are_no_number_are_the_worst_not_the_best():
 
 def test_without_a_base_the_least_loss_is_taken():
     assert chosen(1.0, 0.51 + NOISE, 0.5, pool=pool(base=None)) == "far"
+
+
+def test_differences_of_nearly_nothing_are_not_worth_the_way():
+    assert chosen(1.0, 0.0021, 0.0001) == "near"

@@ -115,3 +115,18 @@ def test_an_empty_folder_stays_the_folder_it_is(pool, tmp_path):
     write(pool, "base", out)
     assert out.stat().st_ino == inode
     check_free(out, TASK)
+
+
+def test_a_folder_that_is_there_and_empty_stays_so_until_the_start_is_whole(tmp_path):
+    out = tmp_path / "best"
+    out.mkdir()
+    inode = out.stat().st_ino
+    with pytest.raises(KeyboardInterrupt), in_place_of(out) as half:
+        (half / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [out] and not any(out.iterdir())
+    with in_place_of(out) as half:
+        (half / "config.json").write_text("{}")
+        (half / "provenance.json").write_text("{}")
+    assert out.stat().st_ino == inode and (out / "config.json").is_file()
+    assert list(tmp_path.iterdir()) == [out]

@@ -4,7 +4,7 @@ const startUnit = (one) => one.shares ? 100 : 1;
 const scoreText = (one, value, signed) => value === null ? "" : (signed && value >= 0 ? "+" : "") + (one.shares ? fixed(100 * value, 1) : short(value));
 const spanText = (one, [value, low, high], signed) => value === null ? "" : scoreText(one, value, signed)
   + (low === null || high === null ? "" : ` (${scoreText(one, low, signed)} to ${scoreText(one, high, signed)})`);
-const startTitle = (one) => one.beats ? one.recommended : `no start beats the base (${one.names.length} models)`;
+const startTitle = (one) => one.recommended;
 
 function startTags(one) {
   return el("span", { class: "verdict " + (one.beats ? "connected" : "") }, one.beats ? "beats the base" : "not beyond noise");
