@@ -34,7 +34,6 @@ def run(
     choice: tune_options.Choice = True,
     baselines: tune_options.Baselines = "all",
     study: tune_options.Study = None,
-    workers: tune_options.Workers = 1,
     rows: tune_options.DevRows = "all",
     test_rows: tune_options.TestRows = "1000",
     head: tune_options.Head = "probe",
@@ -103,7 +102,7 @@ def run(
         bf16=start_work.in_bfloat16(bf16, device),
         chosen=bf16 is None,
     )
-    budget = tune_wanted.Budget(evaluations, minutes, workers)
+    budget = tune_wanted.Budget(evaluations, minutes)
     tune_wanted.check(wanted, budget)
     with path_work.atlas_if_any(atlas) as opened, console.progress(quiet or json) as progress:
         (root,) = path_work.find_models([base], opened)

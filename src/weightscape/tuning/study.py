@@ -96,8 +96,9 @@ def run_study(
     """Evaluate candidates until the budget is spent or the sampler has converged.
 
     evaluations: of the whole study, those of earlier runs and other processes too. minutes: of
-    this run; the candidate at hand is finished. sampler: what makes the sampler, by default what
-    the study's identity says. Returns the study's finished candidates by number.
+    this run; the candidate at hand is finished, and the study's first one is evaluated however few
+    they are. sampler: what makes the sampler, by default what the study's identity says. Returns
+    the study's finished candidates by number.
 
     An exception of `evaluate` gives the candidate back and is raised; the second one for the same
     candidate, or the second process that dies of it, makes it a failed one for the next run.
@@ -117,7 +118,7 @@ def run_study(
         watch = _Watch(study, progress, advance, evaluations)
         proposer: Proposer | None = None
         idle = _IDLE[0]
-        while time.monotonic() < end:
+        while time.monotonic() < end or not watch.finished:
             free, busy = watch.look()
             if free:
                 trial = leases.claim(evaluations)
@@ -134,7 +135,7 @@ def run_study(
                         progress.note(f"the search has converged after {watch.finished} candidates")
                         break
                     continue
-            time.sleep(min(idle, max(end - time.monotonic(), 0)))
+            time.sleep(idle)
             idle = min(2 * idle, _IDLE[1])
         watch.look()
     return study.trials()

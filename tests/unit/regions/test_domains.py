@@ -52,7 +52,9 @@ def test_a_map_without_models_has_no_domains(grow, products):
 def test_products_of_centres_are_those_of_their_weights(grow, products):
     models = grow([0, 0, 1])
     names = [name for name in models if name != "base"]
-    middle = [np.mean([models[name][t] for name in names], axis=0) for t in range(len(models["base"]))]
+    middle = [
+        np.mean([models[name][t] for name in names], axis=0) for t in range(len(models["base"]))
+    ]
     direct = products({**models, "middle": middle})
     found = centres(products(models), {"middle": names, names[0]: names[:1]})
     places = [direct.models.index("middle"), direct.models.index(names[0])]

@@ -153,6 +153,6 @@ def test_a_budget_is_needed_and_one_of_minutes_ends_a_search(spanned):
     with pytest.raises(BadInput, match="budget"):
         search(spanned, TASK, Searching(evaluations=None))
     found = search(
-        spanned, TASK, Searching(evaluations=None, minutes=0.02, surrogate=None, sampler="random")
+        spanned, TASK, Searching(evaluations=None, minutes=1e-6, surrogate=None, sampler="random")
     )
-    assert found.seconds < 30 and len(found.trials) > 0
+    assert 1 <= len(found.trials) <= 2
