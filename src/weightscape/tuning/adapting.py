@@ -46,7 +46,7 @@ def adapt(
     how: FineTuning | None = None,
     *,
     base: Source | None = None,
-    head: HeadChoice = "probe",
+    head: HeadChoice = "drawn",
     apart: bool = True,
     seed: int = 0,
     score_rows: int | None = 512,
@@ -55,8 +55,9 @@ def adapt(
 ) -> Adaptation:
     """Fine-tune each model on the target's training rows, into a folder of `out` named like it.
 
-    All of them begin with one head, which is kept in `out`: a linear probe fitted at the models'
-    mean, or weights drawn by the seed. Orders of the data and dropout are drawn by other seeds
+    All of them begin with one head, which is kept in `out`: weights drawn by the seed, or a linear
+    probe fitted at the models' mean. Of few rows a probe is so sure of itself that fine-tuning
+    has little left to learn by. Orders of the data and dropout are drawn by other seeds
     for each. LoRA adapters, whatever their ranks and places, are merged into their bases first.
     What is there already is left as it is, and a run that was stopped goes on.
 

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from weightscape.tasks.fine_tuning import FineTuning, MethodName
+from weightscape.tasks.fine_tuning import LEARNING_RATES, FineTuning, MethodName
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.selection import ENOUGH_VALIDATION
 
 SHARE = 0.4
 """Of the training rows, kept apart for the search; weights need about as many rows as training."""
+
+READ = 20
+"""How often a fine-tuning reads each of a few rows."""
+
+FEWEST_STEPS, MOST_STEPS = 40, 120
 
 
 def hold_out(task: Task) -> tuple[Task, str]:
@@ -58,12 +63,18 @@ def few_rows_fine_tuning(
     lr: float | None = None,
     autocast: bool = False,
 ) -> FineTuning:
-    """Give the settings to fine-tune a model on few rows, its head begun as a probe."""
-    usual = {"full": 1e-4, "bitfit": 1e-3, "lora": 1e-3, "head": 1e-2}
-    return FineTuning(
+    """Give the settings to fine-tune a model on so many rows, its head begun as drawn weights.
+
+    The rate is the method's own, and rows are read `READ` times each, by default.
+
+    >>> few_rows_fine_tuning(rows=50).steps
+    62
+    """
+    how = FineTuning(
         method=method,
-        lr=usual.get(method) if lr is None else lr,  # type: ignore[arg-type]  # None: the usual
-        steps=60 if steps is None else steps,
+        lr=LEARNING_RATES[method] if lr is None else lr,
         merge=method == "lora",
         autocast=autocast,
     )
+    usual = min(max(round(READ * rows / how.batch), FEWEST_STEPS), MOST_STEPS)
+    return replace(how, steps=usual if steps is None else steps)

@@ -42,7 +42,7 @@ def find_blend(
     baselines: Sequence[str] | None = None,
     expert: FineTuning = FineTuning(),
     adapting: FineTuning | None = None,
-    head: HeadChoice = "probe",
+    head: HeadChoice = "drawn",
     apart: bool = True,
     held_out_rows: int | None = None,
     work: str | Path | None = None,

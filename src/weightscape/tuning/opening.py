@@ -42,7 +42,7 @@ def open_models(
     task: Task,
     *,
     base: Source | None = None,
-    head: HeadChoice = "probe",
+    head: HeadChoice = "drawn",
     seed: int = 0,
     progress: Progress = silent,
     **loading: Any,

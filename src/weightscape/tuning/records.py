@@ -130,8 +130,8 @@ class Baseline:
 
     loss, metrics: on the development rows; None and empty where it was fitted on those, too.
     held_out: metrics and "loss" on the test split; empty without one. Intervals are bootstrapped
-    over rows, 95 %, of "loss" and of each metric. weights: of models by name, where it is a blend
-    with one weight a model. why: what was chosen in it.
+    over rows, 95 %, of "loss" and of the task's first metric. weights: of models by name, where it
+    is a blend with one weight a model. why: what was chosen in it.
     """
 
     name: str

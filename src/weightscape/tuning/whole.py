@@ -37,7 +37,7 @@ def tune(
     space: SpaceChoice = SpaceChoice(),
     expert: FineTuning = FineTuning(),
     adapting: FineTuning | None = None,
-    head: HeadChoice = "probe",
+    head: HeadChoice = "drawn",
     with_base: bool = False,
     near: float = NEAR,
     baselines: Sequence[str] | None = None,

@@ -33,7 +33,7 @@ def head_of(folder):
 
 def test_all_models_begin_with_one_head_and_stay_themselves_below_it(made, tmp_path):
     base, experts = made
-    found = adapt(experts, strength(), tmp_path, STILL, base=base)
+    found = adapt(experts, strength(), tmp_path, STILL, base=base, head="probe")
     heads = [head_of(it.folder) for it in found.models]
     for expert, one, head in zip(experts, found.models, heads, strict=True):
         assert torch.allclose(head, heads[0], atol=1e-9)
@@ -77,8 +77,8 @@ def test_a_folder_of_other_models_rows_or_heads_is_refused(made, tmp_path):
         adapt([other, experts[1]], strength(), tmp_path / "out", STILL)
     with pytest.raises(BadInput, match="task's rows"):
         adapt(experts, doubt(), tmp_path / "out", STILL)
-    with pytest.raises(BadInput, match="another way than 'drawn'"):
-        adapt(experts[:2], strength(), tmp_path / "out", STILL, head="drawn")
+    with pytest.raises(BadInput, match="another way than 'probe'"):
+        adapt(experts[:2], strength(), tmp_path / "out", STILL, head="probe")
     with pytest.raises(BadInput, match="steps 1 against 2"):
         adapt(experts[:2], strength(), tmp_path / "out", replace(STILL, steps=2))
 
