@@ -16,7 +16,7 @@ def adapt(
     target: tune_options.Target = None,
     output: tune_options.Folder = None,
     base: options.OneBase = None,
-    head: tune_options.Head = "probe",
+    head: tune_options.Head = "drawn",
     method: tune_options.Method = "full",
     steps: tune_options.Steps = None,
     lr: tune_options.Rate = None,

@@ -36,7 +36,7 @@ def run(
     study: tune_options.Study = None,
     rows: tune_options.DevRows = "all",
     test_rows: tune_options.TestRows = "1000",
-    head: tune_options.Head = "probe",
+    head: tune_options.Head = "drawn",
     method: tune_options.Method = "full",
     steps: tune_options.Steps = None,
     lr: tune_options.Rate = None,

@@ -34,7 +34,7 @@ def search(
     workers: tune_options.Workers = 1,
     rows: tune_options.DevRows = "all",
     test_rows: tune_options.TestRows = "1000",
-    head: tune_options.Head = "probe",
+    head: tune_options.Head = "drawn",
     method: tune_options.Method = "full",
     steps: tune_options.Steps = None,
     lr: tune_options.Rate = None,
