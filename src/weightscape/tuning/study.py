@@ -118,13 +118,15 @@ def run_study(
         watch = _Watch(study, progress, advance, evaluations)
         proposer: Proposer | None = None
         idle = _IDLE[0]
-        while time.monotonic() < end or not watch.finished:
+        watch.look()
+        begun = watch.finished > 0
+        while time.monotonic() < end or not begun:
             free, busy = watch.look()
             if free:
                 trial = leases.claim(evaluations)
                 if trial is not None:
                     _evaluate(leases, trial, evaluate)
-                    idle = _IDLE[0]
+                    begun, idle = True, _IDLE[0]
                     continue
             elif not busy:
                 if watch.spent:
