@@ -281,6 +281,7 @@ def test_what_a_worker_finds_after_its_lease_ran_out_is_left(store: Store) -> No
 
 WORKER = """
 import json, os, signal, sys, time
+from pathlib import Path
 import numpy as np
 from weightscape.catalog.store import Store
 from weightscape.tuning.identity import StudyIdentity
@@ -305,7 +306,7 @@ def evaluate(weights):
         os.kill(os.getpid(), signal.SIGKILL)
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        if len({json.loads(line)[0] for line in open(log)}) >= together:
+        if len({json.loads(line)[0] for line in Path(log).read_text().splitlines()}) >= together:
             break
         time.sleep(0.01)
     return Outcome(float(((weights - target) ** 2).sum()), 10)
@@ -358,6 +359,7 @@ def test_a_candidate_that_kills_its_workers_fails(tmp_path: Path) -> None:
     atlas, log = tmp_path / "atlas", tmp_path / "log"
     for deadly in (3, 1):
         assert work(atlas, log, deadly).wait(60) == -signal.SIGKILL
+        time.sleep(0.6)  # until the lease of the one that died has run out
     assert work(atlas, log).wait(60) == 0
     with Store.open(atlas) as store:
         found = open_study(store, "s", IDENTITY).trials()
