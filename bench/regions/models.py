@@ -18,6 +18,7 @@ from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.models import load_model
+from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.task import Task
 from weightscape.tasks.text_data import load_text_task, text_source
 from weightscape.tasks.wheels import packaged_model
@@ -26,7 +27,7 @@ from weightscape.zoo.truth import Truth, ZooModel, read_truth
 
 BASE = "all-minilm-l6-v2"
 TOKENS = 40
-RECIPE = FineTuning(lr=1e-4, steps=100, batch=16)
+RECIPE = FineTuning(lr=1e-4, steps=100, batch=16, autocast=multiplies_bfloat16())
 ROWS = 512
 SEEDS = 5
 SEED = 0
