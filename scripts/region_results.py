@@ -77,7 +77,8 @@ def clustering_block(result: Row) -> str:
     ]
     beside = table(["mean cosine of deltas", "same data set", "same domain", "other"], cosines)
     made = sorted(result["tasks"].values())
-    roster = f"{result['models']} models of {len(made)} data sets, {made[0]} to {made[-1]} of each."
+    each = str(made[0]) if made[0] == made[-1] else f"{made[0]} to {made[-1]}"
+    roster = f"{result['models']} models of {len(made)} data sets, {each} of each."
     alone = sorted({name for it in result["rows"] if it["k"] == "chosen" for name in it["alone"]})
     if alone:
         roster += f" In no region with some pooling, where we choose: {', '.join(alone)}."
