@@ -13,6 +13,9 @@ from weightscape.regions.records import RegionResult
 from weightscape.regions.region import region
 from weightscape.tasks.objective import Scoring
 
+RARE = frozenset({"reuters_r8"})
+"""Tasks with a label that 128 rows drawn by chance may lack."""
+
 Losses = list[list[float]]
 """Of points [points][tasks]."""
 
@@ -41,9 +44,10 @@ class Measuring:
     samples: int = 6
     noise: int = 4
 
-    def at(self, level: str) -> "Measuring":
-        """Give the rows for a level: every label of every task must be among those drawn."""
-        return replace(self, train_rows=max(self.train_rows, 256)) if level == "general" else self
+    def of(self, group: Group) -> "Measuring":
+        """Give the rows for a group: every label of every task must be among those drawn."""
+        rare = RARE & set(group.tasks)
+        return replace(self, train_rows=max(self.train_rows, 256)) if rare else self
 
     @property
     def scoring(self) -> Scoring:
@@ -78,7 +82,7 @@ def groups_of(models: Sequence[Member], tasks: Sequence[str]) -> list[Group]:
 
 def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
     """Score a group's points, from the work folder if they were scored before."""
-    how = how.at(group.level)
+    how = how.of(group)
     file = file_of(group, how, work)
     if file.is_file():
         return json.loads(file.read_text())  # type: ignore[no-any-return]
@@ -107,7 +111,7 @@ def measure(group: Group, how: Measuring, work: Path) -> dict[str, Any]:
 
 def file_of(group: Group, how: Measuring, work: Path) -> Path:
     """Say where a group's losses are kept."""
-    told = json.dumps([asdict(group), asdict(how.at(group.level))])
+    told = json.dumps([asdict(group), asdict(how.of(group))])
     return work / "groups" / f"{blake2b(told.encode(), digest_size=12).hexdigest()}.json"
 
 
