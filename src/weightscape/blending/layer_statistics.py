@@ -131,9 +131,8 @@ def regmean_of_span(
     ``spanned.with_model("RegMean", regmean_of_span(...))`` makes the merge a model of the span.
     """
     models = _models(spanned, members)
-    return dict(
-        regmean(models, grams, weights=weights, off_diagonal=off_diagonal, progress=progress)
-    )
+    merged = regmean(models, grams, weights=weights, off_diagonal=off_diagonal, progress=progress)
+    return _tied(spanned, dict(merged))
 
 
 def fisher_average_of_span(
@@ -147,7 +146,21 @@ def fisher_average_of_span(
 ) -> dict[str, Tensor]:
     """Merge models of a span by their Fisher information; give the tensors that move."""
     models = _models(spanned, members)
-    return dict(fisher_average(models, fishers, weights=weights, floor=floor, progress=progress))
+    merged = fisher_average(models, fishers, weights=weights, floor=floor, progress=progress)
+    return _tied(spanned, dict(merged))
+
+
+def _tied(spanned: SpannedModels, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give names that are one tensor in the module one average: those of each name may differ."""
+    there = spanned.model.module.state_dict()
+    first: dict[int, str] = {}
+    for name, it in there.items():
+        if name in tensors and it.numel():
+            first.setdefault(it.data_ptr(), name)
+    return {
+        name: tensors[first.get(there[name].data_ptr(), name)] if name in there else it
+        for name, it in tensors.items()
+    }
 
 
 def _models(spanned: SpannedModels, members: Sequence[int] | None) -> list[Mapping[str, Tensor]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
-from torch import Tensor, nn
 
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.finite import NonFinite
@@ -13,7 +12,7 @@ from weightscape.tasks.intervals import evaluation_intervals
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Task
 from weightscape.tuning.baselines import BASELINES, NotHad, Rival, Setting
-from weightscape.tuning.moving import named_tensors, with_layers
+from weightscape.tuning.moving import with_layers
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.records import Baseline, Interval
 from weightscape.tuning.search import Searching
@@ -95,8 +94,7 @@ def _brought_up(rival: Rival, given: Setting) -> LiveModel:
         return rival.model
     spanned = given.spanned
     if rival.tensors is not None:
-        tensors = _tied(spanned.model.module, rival.tensors)
-        spanned = spanned.with_model("baseline", tensors)
+        spanned = spanned.with_model("baseline", rival.tensors)
         point: np.ndarray = np.array(spanned.span.vertex(spanned.span.size))
     else:
         assert rival.weights is not None
@@ -105,13 +103,3 @@ def _brought_up(rival: Rival, given: Setting) -> LiveModel:
         point = rival.weights[..., 1:]
     spanned.span.write(point, spanned.model.module)
     return spanned.model
-
-
-def _tied(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give names that are one tensor in a module one tensor: averages may differ between them."""
-    first: dict[int, str] = {}
-    return {
-        name: tensors[first.setdefault(it.data_ptr(), name) if it.numel() else name]
-        for name, it in named_tensors(module).items()
-        if name in tensors
-    }

@@ -159,3 +159,16 @@ def test_members_and_tasks_must_fit(spanned, reviews):
         span_grams(spanned, reviews, members=[1, 1])
     with pytest.raises(BadInput, match="term 7"):
         regmean_of_span(spanned, [], members=[7])
+
+
+def test_names_that_are_one_tensor_in_the_module_get_one_average(spanned, reviews):
+    grams, fishers = span_grams(spanned, reviews), span_fishers(spanned, reviews)
+    names = dict(spanned.model.module.named_parameters())
+    one = next(name for name in names if name.endswith("query.weight"))
+    other = one.replace("query", "key")
+    assert not torch.equal(*(fisher_average_of_span(spanned, fishers)[it] for it in (one, other)))
+    owner = spanned.model.module.get_submodule(other.removesuffix(".weight"))
+    owner.weight = names[one]
+    for merged in (regmean_of_span(spanned, grams), fisher_average_of_span(spanned, fishers)):
+        assert torch.equal(merged[one], merged[other])
+        assert len(merged) == len(spanned.span.names)
