@@ -40,7 +40,7 @@ def hold_out(task: Task) -> tuple[Task, str]:
     cut = replace(task, splits={**task.splits, "train": left, "validation": (*dev, *moved)})
     return cut, (
         f"{len(moved)} of the {len(train)} training rows of task {task.name!r} are kept apart to "
-        f"search weights on; models are fine-tuned on the other {len(left)}"
+        f"search weights on; the other {len(left)} are for fine-tuning"
     )
 
 
