@@ -24,8 +24,6 @@ from weightscape.tuning.search import Searching
 from weightscape.tuning.shared_head import HeadChoice
 from weightscape.tuning.space_choice import SpaceChoice
 
-__all__ = ["find_blend", "tune"]
-
 
 def tune(
     base: str | Path,

@@ -13,8 +13,9 @@ from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.baselines import BASELINES
 from weightscape.tuning.baselines.fine_tuned import join_tasks
+from weightscape.tuning.finding import find_blend
 from weightscape.tuning.search import Searching
-from weightscape.tuning.whole import find_blend, tune
+from weightscape.tuning.whole import tune
 
 SHORT = Searching(evaluations=8)
 RECIPES = {"expert": QUICK, "adapting": replace(QUICK, steps=4)}
