@@ -200,9 +200,10 @@ def test_a_study_of_something_else_is_refused_and_left_alone(
 
 
 def test_models_and_tasks_go_by_what_they_are_not_by_their_names(store: Store) -> None:
-    open_study(store, "s", IDENTITY)
+    begun = open_study(store, "s", IDENTITY)
     renamed = tuple((f"my-{name}", mark) for name, mark in IDENTITY.models)
-    open_study(store, "s", replace(IDENTITY, models=renamed, task="my-task"))
+    again = open_study(store, "s", replace(IDENTITY, models=renamed, task="my-task"))
+    assert again.kept.id == begun.kept.id
 
 
 def test_a_sampler_that_changed_its_mind_is_refused(store: Store) -> None:

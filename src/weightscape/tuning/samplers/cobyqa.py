@@ -130,7 +130,7 @@ def _minimise(
 
         minimize(at, origin, method="COBYQA", bounds=[(0.0, 1.0)] * len(origin), options=options)
     except _Closed:
-        pass
+        pass  # nobody wants more points; raising is the only way out of SciPy
     except BaseException as problem:
         ending = problem
     finally:
