@@ -202,7 +202,7 @@ def search(
     import torch
 
     from weightscape.starts.start import Searching, start
-    from weightscape.starts.writing import check_free
+    from weightscape.tasks.made_folder import check_free
     from weightscape.tasks.objective import Scoring
 
     if out is not None:
@@ -243,7 +243,7 @@ def search(
 def _select(start: Path, smaller: Path, out: Path, task: "Task", layers: str, seed: int) -> None:
     """Pick a smaller model's weights out of a start, which is not kept."""
     from weightscape.starts.weight_selection import select_weights
-    from weightscape.starts.writing import PROVENANCE, in_place_of
+    from weightscape.tasks.made_folder import PROVENANCE, in_place_of
 
     told = json.loads((start / PROVENANCE).read_text("utf-8"))
     # what it was picked out of is named by what that was made of, for it is no more
@@ -292,7 +292,7 @@ def pick(
     """Pick a smaller model's weights out of one model, without a search."""
     from weightscape.answers_tasks import SmallerStartAnswer
     from weightscape.starts.weight_selection import select_weights
-    from weightscape.starts.writing import check_free
+    from weightscape.tasks.made_folder import check_free
 
     group = result_work.find_group(models, atlas)
     if len(group.ends) != 1:

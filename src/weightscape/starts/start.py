@@ -37,9 +37,10 @@ from weightscape.starts.shortlist import (
     shortlist,
 )
 from weightscape.starts.words import explain
-from weightscape.starts.writing import MADE_FOR, check_free, write_start
+from weightscape.starts.writing import write_start
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
+from weightscape.tasks.made_folder import MADE_FOR, check_free
 from weightscape.tasks.objective import Scoring
 from weightscape.tasks.task import Task
 

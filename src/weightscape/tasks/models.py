@@ -94,6 +94,17 @@ def config_dict(model: nn.Module) -> dict[str, Any]:
     return config
 
 
+def config_for(live: LiveModel, task: Task) -> dict[str, Any] | None:
+    """Give a model's configuration with a task's labels; None where it has no configuration."""
+    if not hasattr(getattr(live.module, "config", None), "to_dict"):
+        return None
+    told = config_dict(live.module)
+    if task.labels:
+        told["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
+        told["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    return told
+
+
 def _load_adapted(folder: Path, task: Task, **how: Any) -> LiveModel:
     base = find_base(folder)
     under = Path(base)

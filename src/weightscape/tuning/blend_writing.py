@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import weightscape
-from weightscape.starts.writing import MADE_FOR, PROVENANCE, in_place_of
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.live import LiveModel
-from weightscape.tasks.models import companion_files, config_dict
+from weightscape.tasks.made_folder import MADE_FOR, PROVENANCE, in_place_of
+from weightscape.tasks.models import companion_files, config_for
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Task
 from weightscape.tuning.adapting import home_of
@@ -45,7 +45,9 @@ def write_blend(
     exact = spanned if np.ndim(weights) == 1 else with_layers(spanned, layers or {})
     files = {PROVENANCE: _provenance(spanned, weights, task, told, groups), **_companions(live)}
     with in_place_of(out, task) as folder:
-        exact.span.export(weights[..., 1:], folder, config=_config(live, task), extra_files=files)
+        exact.span.export(
+            weights[..., 1:], folder, config=config_for(live, task), extra_files=files
+        )
     return out
 
 
@@ -74,16 +76,6 @@ def _provenance(
             for name, row in zip(groups or map(str, range(len(rows))), rows, strict=True)
         ]
     return (json.dumps(said, indent=2) + "\n").encode()
-
-
-def _config(live: LiveModel, task: Task) -> dict[str, Any] | None:
-    if not hasattr(getattr(live.module, "config", None), "to_dict"):
-        return None
-    told = config_dict(live.module)
-    if task.labels:
-        told["id2label"] = {str(i): label for i, label in enumerate(task.labels)}
-        told["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    return told
 
 
 def _companions(live: LiveModel) -> dict[str, bytes]:

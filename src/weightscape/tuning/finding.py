@@ -11,10 +11,10 @@ from typing import Any
 from weightscape.catalog.store import Store
 from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
-from weightscape.starts.writing import check_free
 from weightscape.tasks.batches import sample_rows
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
+from weightscape.tasks.made_folder import check_free
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.adapting import merged_words
 from weightscape.tuning.baselines import Setting

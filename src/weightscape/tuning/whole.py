@@ -11,9 +11,9 @@ from typing import Any
 
 from weightscape.catalog.store import Store
 from weightscape.progress import Progress, silent
-from weightscape.starts.writing import check_free
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
+from weightscape.tasks.made_folder import check_free
 from weightscape.tasks.task import Task
 from weightscape.tuning.adapting import adapt
 from weightscape.tuning.experts import NEAR, make_experts

@@ -11,7 +11,8 @@ from weightscape.errors import BadInput
 from weightscape.io import open_checkpoint
 from weightscape.starts.candidates import propose
 from weightscape.starts.pool import open_pool
-from weightscape.starts.writing import MADE_FOR, check_free, in_place_of, write_start
+from weightscape.starts.writing import write_start
+from weightscape.tasks.made_folder import MADE_FOR, check_free, in_place_of
 
 TASK = largest(rows=18)
 
@@ -83,8 +84,8 @@ def be_fine_tuned(out):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (retrain, r"worked on since \(model.safetensors\)"),
-        (keep_checkpoint, r"worked on since \(checkpoint-5\)"),
+        (retrain, r"worked on since it was made \(model.safetensors\)"),
+        (keep_checkpoint, r"worked on since it was made \(checkpoint-5\)"),
         (tell_nothing, "is there already"),
         (tell_nonsense, "is there already"),
         (be_fine_tuned, "is there already"),
