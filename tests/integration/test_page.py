@@ -44,6 +44,26 @@ def test_choosing_in_the_table_chooses_everywhere(show: Show) -> None:
     assert sight.chosen() == "trec-s0"
 
 
+def test_a_row_that_is_pressed_while_the_table_scrolls_is_chosen(show: Show) -> None:
+    sight = show(synthetic_page(200))
+    table = sight.page.locator("#table .grid-scroll")
+    table.scroll_into_view_if_needed()
+    scroll = """(table, top) => new Promise((done) => {
+        table.scrollTop = top;
+        requestAnimationFrame(() => requestAnimationFrame(done));
+    })"""
+    table.evaluate(scroll, 13 * 30 - 1)
+    row = sight.page.locator('#table tr[data-place="18"]')
+    name = row.get_attribute("data-name")
+    row.hover()
+    sight.page.mouse.down()
+    table.evaluate(scroll, 13 * 30 + 1)  # by one more line: the first row drawn is another now
+    sight.page.mouse.up()
+    sight.page.locator("#panel h2 .name").wait_for()
+    assert sight.chosen() == name
+    assert row.evaluate("row => row === document.activeElement")
+
+
 def test_choosing_on_the_map(show: Show) -> None:
     sight = show(synthetic_page(27))
     # the trace of all models is the one with 27 points

@@ -57,7 +57,7 @@ function buildTable() {
       drawTable();
     } }, column.title)));
   table.heads = heads;
-  table.body = el("tbody", { onkeydown: tableKeys });
+  table.body = el("tbody", { onkeydown: tableKeys, onfocusin: standAt });
   table.scroll = el("div", { class: "grid-scroll", onscroll: () => paintTable(false) },
     el("table", { class: "grid", role: "grid", "aria-labelledby": "table-title" }, el("thead", {}, el("tr", {}, heads)), table.body));
   $("table").append(table.scroll);
@@ -83,12 +83,34 @@ function paintTable(always) {
   const held = table.body.contains(document.activeElement);
   const filler = (count) => count > 0 && el("tr", { class: "filler", "aria-hidden": "true" },
     el("td", { colspan: table.columns.length, style: `height:${count * LINE}px` }));
-  const rows = table.rows.slice(first, last).map((m, i) => tableRow(m, first + i));
+  // a row that is pressed and then replaced would never be clicked: scrolling keeps what stays
+  const kept = new Map(always ? [] : [...table.body.querySelectorAll("tr[data-place]")].map((row) => [Number(row.dataset.place), row]));
+  const rows = table.rows.slice(first, last).map((m, i) => kept.get(first + i) || tableRow(m, first + i));
   if (!table.rows.length) rows.push(el("tr", { class: "filler" }, el("td", { colspan: table.columns.length, class: "nothing", style: "padding:18px 14px" }, "No model matches the filters.")));
-  table.body.replaceChildren(...[filler(first), ...rows, filler(table.rows.length - last)].filter(Boolean));
+  putRows([filler(first), ...rows, filler(table.rows.length - last)].filter(Boolean));
   const current = table.body.querySelector('tr[tabindex="0"]');
   if (!current && rows[0] && table.rows.length) rows[Math.min(SPARE, rows.length - 1)].tabIndex = 0;
   if (held && current) current.focus({ preventScroll: true });
+}
+
+// New rows come before old ones go, so that the table never is too short for where it is scrolled to.
+function putRows(rows) {
+  const wanted = new Set(rows), old = [...table.body.children].filter((row) => !wanted.has(row));
+  let next = null;
+  for (const row of [...rows].reverse()) {
+    if (!row.isConnected) table.body.insertBefore(row, next);
+    next = row;
+  }
+  for (const row of old) row.remove();
+}
+
+// A row that is clicked has the focus before it is chosen.
+function standAt(event) {
+  const row = event.target.closest("tr[data-place]");
+  if (!row || row.tabIndex === 0) return;
+  for (const other of table.body.querySelectorAll('tr[tabindex="0"]')) other.tabIndex = -1;
+  row.tabIndex = 0;
+  table.at = Number(row.dataset.place);
 }
 
 function tableRow(m, place) {
