@@ -3,16 +3,40 @@
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 
 from weightscape.errors import AtlasError
 
 BUSY_SECONDS = 60
 _WRITES = {"weightscape_writes": True}
+
+_FULL_TEXT = """
+create virtual table model_words using fts5(
+    name, labels, card, content='model_texts', content_rowid='model_id',
+    tokenize='porter unicode61 remove_diacritics 2'
+)"""
+_ADD_WORDS = """insert into model_words(rowid, name, labels, card)
+values (new.model_id, new.name, new.labels, new.card);"""
+_TAKE_WORDS = """insert into model_words(model_words, rowid, name, labels, card)
+values ('delete', old.model_id, old.name, old.labels, old.card);"""
+_KEPT_IN_STEP = (
+    f"create trigger words_added after insert on model_texts begin {_ADD_WORDS} end",
+    f"create trigger words_gone after delete on model_texts begin {_TAKE_WORDS} end",
+    "create trigger words_changed after update on model_texts "
+    f"begin {_TAKE_WORDS} {_ADD_WORDS} end",
+)
+# a word in a model's name says more than one in its labels, and that more than one in its card
+_MATCHES = """
+select models.name, -bm25(model_words, 4.0, 3.0, 1.0) as score
+from model_words join models on models.id = model_words.rowid
+where model_words match :words and models.status <> 'removed'
+order by score desc, models.name limit :count"""
 
 
 def connect(file: Path) -> Engine:
@@ -69,6 +93,37 @@ def insert_missing(connection: Connection, table: Table) -> Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def add_full_text(connection: Connection) -> None:
+    """Index the words of `model_texts` where the database can; triggers keep the index in step."""
+    if connection.dialect.name != "sqlite":
+        return
+    try:
+        connection.exec_driver_sql(_FULL_TEXT)
+    except OperationalError as problem:
+        if "no such module" not in str(problem):
+            raise
+        return  # an SQLite that was built without it: `match_words` is not asked then
+    for trigger in _KEPT_IN_STEP:
+        connection.exec_driver_sql(trigger)
+
+
+def has_full_text(connection: Connection) -> bool:
+    """Tell whether there is an index of words to ask."""
+    if connection.dialect.name != "sqlite":
+        return False
+    asked = "select 1 from sqlite_master where name = 'model_words'"
+    return connection.exec_driver_sql(asked).first() is not None
+
+
+def match_words(
+    connection: Connection, words: Sequence[str], count: int
+) -> list[tuple[str, float]]:
+    """Rank the models whose texts have any of these words, by BM25; names, and scores above 0."""
+    wanted = " OR ".join(f'"{word}"' for word in words if '"' not in word)
+    rows = connection.execute(text(_MATCHES), {"words": wanted, "count": count})
+    return [(name, float(score)) for name, score in rows]
 
 
 def _read_json(text: str) -> Any:

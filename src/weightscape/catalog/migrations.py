@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     select,
 )
 
+from weightscape.catalog import dialect
 from weightscape.catalog.schema import atlas_schema, metadata
 from weightscape.errors import AtlasError
 
@@ -134,7 +136,55 @@ def _keep_blends(connection: Connection) -> None:
         connection.execute(insert(results), plain)
 
 
-STEPS: tuple[Step, ...] = (_keep_paths, _keep_results, _keep_studies)
+def _keep_probes(connection: Connection) -> None:
+    """4 -> 5: tables of labels, of texts to search, of experts and of what they read of models."""
+    frozen = MetaData()
+    Table("models", frozen, Column("id", Integer, primary_key=True))
+    added = [
+        Table(
+            "labels",
+            frozen,
+            Column("model_id", ForeignKey("models.id"), primary_key=True),
+            Column("source", Text, primary_key=True),
+            Column("kind", Text, primary_key=True),
+            Column("label", Text, primary_key=True),
+            CheckConstraint("kind in ('class', 'task', 'tag')", name="known_label_kind"),
+        ),
+        Table(
+            "model_texts",
+            frozen,
+            Column("model_id", ForeignKey("models.id"), primary_key=True),
+            Column("stamp", JSON, nullable=False),
+            Column("name", Text, nullable=False),
+            Column("labels", Text, nullable=False),
+            Column("card", Text, nullable=False),
+        ),
+        Table(
+            "probe_experts",
+            frozen,
+            Column("id", Integer, primary_key=True),
+            Column("name", Text, nullable=False, unique=True),
+            Column("folder", Text, nullable=False),
+            Column("tree", Text, nullable=False),
+            Column("layer", Text, nullable=False),
+            Column("encoder", Text, nullable=False),
+            Column("made", Text, nullable=False),
+            Column("told", JSON, nullable=False),
+        ),
+        Table(
+            "probe_vectors",
+            frozen,
+            Column("expert_id", ForeignKey("probe_experts.id"), primary_key=True),
+            Column("model_id", ForeignKey("models.id"), primary_key=True),
+            Column("fingerprint", Text, nullable=False),
+            Column("vector", LargeBinary, nullable=False),
+        ),
+    ]
+    frozen.create_all(connection, tables=added)
+    dialect.add_full_text(connection)
+
+
+STEPS: tuple[Step, ...] = (_keep_paths, _keep_results, _keep_studies, _keep_probes)
 """STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
 
 
@@ -172,6 +222,7 @@ def migrate(connection: Connection) -> None:
     version = stored_version(connection)  # another process may have been here first
     if version == 0:
         metadata.create_all(connection)
+        dialect.add_full_text(connection)
     else:
         for step in STEPS[version - 1 :]:
             step(connection)

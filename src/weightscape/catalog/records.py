@@ -269,3 +269,33 @@ class KeptTrial:
     seconds: float = 0.0
     error: str = ""
     gradient: list[Any] | None = None
+
+
+LabelKind = Literal["class", "task", "tag"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """A thing that a model is said to know. source: by whom, such as "config" or "card"."""
+
+    label: str
+    kind: LabelKind = "class"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptExpert:
+    """A trained expert of one tree, which reads one layer of a model.
+
+    folder: where its files lie. tree: its name. encoder: what its text encoder is opened by. told:
+    whatever else is to be shown of it. id and made are the catalog's to give.
+    """
+
+    name: str
+    folder: str
+    tree: str
+    layer: str
+    encoder: str
+    told: dict[str, Any] = field(default_factory=dict)
+    made: str = ""
+    id: int = 0

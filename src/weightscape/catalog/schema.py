@@ -264,6 +264,53 @@ trials = Table(
     ),
 )
 
+# what a model is said to know; `source` says by whom ("config", "card", a file of labels, ...), so
+# that what one of them says is replaced whole
+labels = Table(
+    "labels",
+    metadata,
+    Column("model_id", ForeignKey("models.id"), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    CheckConstraint("kind in ('class', 'task', 'tag')", name="known_label_kind"),
+)
+
+# what full-text search reads of each model; `stamp` is the model's when its files were read for it
+model_texts = Table(
+    "model_texts",
+    metadata,
+    Column("model_id", ForeignKey("models.id"), primary_key=True),
+    Column("stamp", JSON, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("card", Text, nullable=False),
+)
+
+# a trained expert's files lie in `folder`; `encoder` is what its text encoder is opened by
+probe_experts = Table(
+    "probe_experts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("folder", Text, nullable=False),
+    Column("tree", Text, nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("encoder", Text, nullable=False),
+    Column("made", Text, nullable=False),
+    Column("told", JSON, nullable=False),
+)
+
+# what an expert reads from a model's layer; `fingerprint` is the model's when it was read
+probe_vectors = Table(
+    "probe_vectors",
+    metadata,
+    Column("expert_id", ForeignKey("probe_experts.id"), primary_key=True),
+    Column("model_id", ForeignKey("models.id"), primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+
 skipped = Table(
     "skipped",
     metadata,

@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import Connection
 
 from weightscape.catalog import (
+    experts,
     findings,
     grams,
+    labels,
     migrations,
     models,
     paths,
@@ -15,8 +17,10 @@ from weightscape.catalog import (
     samples,
     skipped,
     studies,
+    texts,
+    vectors,
 )
-from weightscape.catalog.records import KeptBatch, KeptPath, KeptResult
+from weightscape.catalog.records import KeptBatch, KeptExpert, KeptPath, KeptResult, Label
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError
 
@@ -134,7 +138,11 @@ def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
             assert [it.kind for it in results.all_kept(connection)] == ["tune", "region"]
 
 
-@pytest.mark.parametrize("table", ["paths", "results", "studies", "study_batches", "trials"])
+@pytest.mark.parametrize(
+    "table",
+    "paths results studies study_batches trials labels model_texts model_words words_changed "
+    "probe_experts probe_vectors".split(),
+)
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
     old_atlas: Path, tmp_path: Path, table: str
 ) -> None:
@@ -148,6 +156,29 @@ def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
     Store.open(old_atlas).close()
     Store.open(tmp_path / "new").close()
     assert written(old_atlas) == written(tmp_path / "new")
+
+
+def test_an_atlas_of_version_4_keeps_its_studies_and_learns_to_keep_labels_and_experts(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "STEPS", migrations.STEPS[:3])
+        with Store.open(old_atlas) as store, store.write() as connection:
+            studies.ensure_study(connection, "s", {"seed": 1}, {"numpy": "2"})
+        assert stored_version(old_atlas) == 4 and "labels" not in tables(old_atlas)
+    with Store.open(old_atlas) as store:
+        with store.write() as connection:
+            base, tuned = models.all_models(connection)
+            labels.put_labels(connection, "card", {tuned.id: [Label("sentiment", "tag")]})
+            texts.put_text(connection, tuned, texts.ModelText("tuned", "sentiment", ""))
+            expert = KeptExpert("e", "/out", "base", "encoder.weight", "packaged")
+            expert = experts.keep_expert(connection, expert)
+            vectors.put_vectors(connection, expert.id, {base.id: (base.fingerprint, np.ones(3))})
+        with store.read() as connection:
+            assert [it.label for it in labels.labels_of(connection, tuned.id)] == ["sentiment"]
+            assert texts.search_words(connection, "sentiments", 5).models == ("tuned",)
+            assert vectors.load_vectors(connection, expert.id).models == ("base",)
+            assert studies.get_study(connection, "s").identity == {"seed": 1}
 
 
 def add_a_column(connection: Connection) -> None:

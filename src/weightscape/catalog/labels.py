@@ -1,0 +1,70 @@
+"""Labels: what models are said to know, by source, so that each source is replaced whole."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from weightscape.catalog.records import Label
+from weightscape.catalog.schema import labels, models
+
+
+def put_labels(connection: Connection, source: str, said: Mapping[int, Iterable[Label]]) -> None:
+    """Keep what a source says of these models (by id), in place of what it said of them before."""
+    for model_id, given in said.items():
+        mine = (labels.c.model_id == model_id) & (labels.c.source == source)
+        connection.execute(delete(labels).where(mine))
+        rows = [
+            {"model_id": model_id, "source": source, "kind": kind, "label": label}
+            for kind, label in sorted({(it.kind, it.label) for it in given})
+        ]
+        if rows:
+            connection.execute(insert(labels), rows)
+
+
+def forget_source(connection: Connection, source: str) -> list[int]:
+    """Delete all that a source said; return the ids of the models it spoke of."""
+    asked = select(labels.c.model_id).where(labels.c.source == source).distinct()
+    spoken_of = list(connection.execute(asked.order_by(labels.c.model_id)).scalars())
+    connection.execute(delete(labels).where(labels.c.source == source))
+    return spoken_of
+
+
+def all_labels(connection: Connection) -> dict[str, tuple[Label, ...]]:
+    """Load the labels of every model that has any, by its name; not of removed models."""
+    query = _with_names().order_by(labels.c.label, labels.c.kind, labels.c.source)
+    found: dict[str, list[Label]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.name, []).append(_label(row))
+    return {name: tuple(found[name]) for name in sorted(found)}
+
+
+def labels_of(connection: Connection, model_id: int) -> tuple[Label, ...]:
+    """Load one model's labels, sorted."""
+    query = select(labels).where(labels.c.model_id == model_id)
+    return tuple(sorted(_label(row) for row in connection.execute(query)))
+
+
+def known_labels(connection: Connection) -> list[tuple[Label, int]]:
+    """Count the models of each label, whoever said it: the most frequent first."""
+    many = func.count(labels.c.model_id.distinct())
+    query = (
+        select(labels.c.label, labels.c.kind, many.label("many"))
+        .join(models, models.c.id == labels.c.model_id)
+        .where(models.c.status != "removed")
+        .group_by(labels.c.label, labels.c.kind)
+        .order_by(many.desc(), labels.c.label, labels.c.kind)
+    )
+    return [(Label(row.label, row.kind), row.many) for row in connection.execute(query)]
+
+
+def _with_names() -> Any:
+    return (
+        select(models.c.name, labels)
+        .join(models, models.c.id == labels.c.model_id)
+        .where(models.c.status != "removed")
+    )
+
+
+def _label(row: Row[Any]) -> Label:
+    return Label(row.label, row.kind, row.source)
