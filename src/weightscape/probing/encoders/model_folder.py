@@ -1,0 +1,90 @@
+"""The folder of a text model: found, bounded, and named by what is in it."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from weightscape.errors import BadInput, NotFound
+from weightscape.io import fingerprint, open_checkpoint
+from weightscape.progress import Progress, silent
+from weightscape.tasks.auto_models import TOKENIZER_FILES, import_transformers, telling
+from weightscape.tasks.bases import looks_like_path
+from weightscape.tasks.hub import needs_cache
+
+_READ = ("*.json", "*.txt", "*.model", "*.safetensors")
+_LIMIT = 256 << 20
+
+
+def find_folder(where: str, *, progress: Progress = silent) -> Path:
+    """Give the folder of a model: one that is here, or one fetched from the hub by its id.
+
+    Raises NotFound where there is neither, BadInput for a file.
+    """
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise BadInput(f"{where}: is a file; give the folder of a text model, or vectors:{where}")
+    if not where or looks_like_path(where):
+        raise NotFound(f"{where!r}: no such folder; give a text model's folder or hub id")
+    here_only = needs_cache(where)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    drawn = not are_progress_bars_disabled()
+    disable_progress_bars()  # only the command line draws
+    try:
+        with telling(where), progress.stage(f"fetching {where}"):
+            fetched = snapshot_download(
+                where, allow_patterns=list(_READ), local_files_only=here_only
+            )
+    finally:
+        if drawn:
+            enable_progress_bars()
+    return Path(fetched)
+
+
+def contents_hash(folder: Path, told: Sequence[object]) -> str:
+    """Hash what decides a text model's vectors: its weights, its tokenizer and how it is read.
+
+    Weights are named by their fingerprint, configuration and tokenizer by all their bytes.
+    Raises NotFound or BadCheckpoint where the folder holds no model.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise NotFound(f"{folder} is not a model folder: it has no config.json")
+    with open_checkpoint(folder) as checkpoint:
+        digest = hashlib.sha256(fingerprint(checkpoint).encode())
+    for name in ("config.json", *TOKENIZER_FILES):
+        file = folder / name
+        if file.is_file() and file.stat().st_size <= _LIMIT:
+            digest.update(f"\0{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    digest.update(repr(tuple(told)).encode())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def opened_quietly(where: str) -> Iterator[Any]:
+    """Give transformers, whose reports and bars are kept from the terminal meanwhile.
+
+    Raises MissingExtra where it is not installed; what it raises is put into one line.
+    """
+    transformers = import_transformers()
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity(logging.CRITICAL)
+    log.disable_progress_bar()
+    try:
+        with telling(where):
+            yield transformers
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
