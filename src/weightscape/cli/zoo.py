@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     )
     zoo.command("text")(text)
     zoo.command("digits")(digits)
+    zoo.command("probes")(probes)
     app.add_typer(zoo)
 
 
@@ -128,6 +129,61 @@ def digits(
             steps=steps,
             declare=declare,
             progress=progress,
+        )
+    _answer(truth, folder, json)
+
+
+def probes(
+    folder: Folder,
+    models: Annotated[
+        int | None,
+        typer.Option("--models", min=24, help="Models that know several classes (640)."),
+    ] = None,
+    adapters: Annotated[
+        int | None,
+        typer.Option("--adapters", min=0, help="LoRA adapters for each text class alone (5)."),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="Middle length of a training (2).")
+    ] = None,
+    random_init: Annotated[
+        bool,
+        typer.Option("--random-init", help="Give each model a start of its own: the control."),
+    ] = False,
+    small: Annotated[bool, typer.Option("--small", help="A few models of few classes.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes, of one thread each.")
+    ] = 2,
+    declare: Annotated[
+        bool, typer.Option("--declare", help="Let models tell their parents and classes.")
+    ] = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train hundreds of models in three trees, each on its own half of many fine classes.
+
+    Example:  weightscape zoo probes ./zoo --small
+
+    What a model knows is in truth.json, and in its weights. Stopped and started again, it goes on
+    where it was; started twice, the two share the work.
+    """
+    from weightscape.cli import console
+    from weightscape.zoo.probes import estimate, make_probes_zoo
+
+    preset = "small" if small else "full"
+    changes = {
+        "models": models,
+        "adapters": adapters,
+        "epochs": epochs,
+        "random_init": random_init,
+        "declare": declare,
+        "seed": seed,
+    }
+    with console.progress(quiet or json) as progress:
+        progress.note(estimate(preset, workers=workers, **changes).sentence())
+        truth = make_probes_zoo(
+            folder, preset=preset, workers=workers, progress=progress, **changes
         )
     _answer(truth, folder, json)
 

