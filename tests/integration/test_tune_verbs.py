@@ -161,7 +161,7 @@ def test_each_part_is_a_verb_of_its_own(place: Path, blended: TuneAnswer) -> Non
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("--models", "{adapted}/mood"), "made of several models"),
+        (("--models", "{adapted}/mood"), "there is only mood"),
         (
             ("--models", "{experts}", "--target", "{place}/stars.csv"),
             "fine-tune them on the task first",
@@ -170,8 +170,13 @@ def test_each_part_is_a_verb_of_its_own(place: Path, blended: TuneAnswer) -> Non
         (("--models", "{adapted}", "--target", "{place}/empty.csv"), "empty.csv"),
         (("--models", "{adapted}", "--sampler", "cma"), "cma-es"),
         (("--models", "{adapted}", "-o", "{adapted}"), "is there already"),
+        (("--models", "{adapted}", "--l1", "0.05"), "--space box"),
+        (("--models", "{place}/blend.parts/nothing"), "no such"),
     ],
-    ids=["one model", "other heads", "no base", "no rows", "a slip", "not free"],
+    ids=[
+        *("one model", "other heads", "no base", "no rows", "a slip", "not free", "no box"),
+        "no folder",
+    ],
 )
 def test_what_cannot_be_blended_is_refused_in_a_line(
     place: Path, adapted: Path, given: tuple[str, ...], told: str
@@ -181,3 +186,18 @@ def test_what_cannot_be_blended_is_refused_in_a_line(
     target = () if "--target" in asked else ("--target", place / "mine.csv")
     atlas = ("--atlas", place / "none")
     assert told in run("tune", "search", *asked, *target, *atlas, *QUICK, "--quiet").error()
+
+
+def test_a_blend_of_one_expert_is_refused_before_that_is_trained(place: Path) -> None:
+    asked = ("--base", place / "base", "--sources", place / "mood.csv", "--target")
+    out = ("-o", place / "lone", *QUICK, "--quiet")
+    assert "--with-base" in run("tune", "run", *asked, place / "mine.csv", *out).error()
+    assert not (place / "lone.parts").exists()
+
+
+def test_minutes_alone_are_the_only_limit(place: Path, adapted: Path) -> None:
+    question = search(place, "--models", adapted, *SAMPLED, "--study", "by the clock")
+    answer = ask(TuneAnswer, *question, "--minutes", 0.005)
+    assert answer.trials and answer.evaluations == len(answer.trials)
+    more = ask(TuneAnswer, *question, "--evaluations", len(answer.trials) + 2)
+    assert len(more.trials) == len(answer.trials) + 2

@@ -48,9 +48,15 @@ Sampler = Annotated[
     str | None,
     typer.Option("--sampler", metavar="NAME", help="What proposes weights (default: cma-es)."),
 ]
-Evaluations = Annotated[int, typer.Option("--evaluations", metavar="N", help="Candidates at most.")]
+Evaluations = Annotated[
+    int | None,
+    typer.Option(
+        "--evaluations", metavar="N", help="Candidates at most (default: 150; any, with --minutes)."
+    ),
+]
 Minutes = Annotated[
-    float | None, typer.Option("--minutes", metavar="M", help="Of searching at most.")
+    float | None,
+    typer.Option("--minutes", metavar="M", help="Of searching at most; training is not in it."),
 ]
 RaceError = Annotated[
     float, typer.Option("--race-error", help="Chance to stop a better candidate; 0: none stops.")

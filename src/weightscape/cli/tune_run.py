@@ -27,7 +27,7 @@ def run(
     l1: tune_options.L1 = 0.0,
     per_layer: tune_options.PerLayer = False,
     sampler: tune_options.Sampler = None,
-    evaluations: tune_options.Evaluations = 150,
+    evaluations: tune_options.Evaluations = None,
     minutes: tune_options.Minutes = None,
     race_error: tune_options.RaceError = 0.05,
     surrogate: tune_options.Surrogate = True,
@@ -75,6 +75,7 @@ def run(
 
     base, output = tune_wanted.check_base(base), tune_wanted.check_folder(output)
     sources = tune_wanted.check_sources(sources)
+    tune_wanted.check_several(sources, with_base)
     target = tune_wanted.check_target(target)
     path_checks.check_plots(plot)
     path_checks.check_output("--out", out)

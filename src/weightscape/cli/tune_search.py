@@ -24,7 +24,7 @@ def search(
     l1: tune_options.L1 = 0.0,
     per_layer: tune_options.PerLayer = False,
     sampler: tune_options.Sampler = None,
-    evaluations: tune_options.Evaluations = 150,
+    evaluations: tune_options.Evaluations = None,
     minutes: tune_options.Minutes = None,
     race_error: tune_options.RaceError = 0.05,
     surrogate: tune_options.Surrogate = True,

@@ -91,11 +91,19 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a search may take; a larger one goes on with the same question."""
+    """What a search may take; a larger one goes on with the same question.
 
-    evaluations: int
+    evaluations: None for the usual number, or for no limit where minutes are given.
+    """
+
+    evaluations: int | None
     minutes: float | None
     workers: int = 1
+
+    @property
+    def untold(self) -> bool:
+        """Whether it was left to the method."""
+        return self.evaluations is None and self.minutes is None
 
 
 def check_models(models: Sequence[str]) -> None:
@@ -125,6 +133,15 @@ def check_sources(sources: Sequence[str] | None) -> list[str]:
     return list(sources)
 
 
+def check_several(sources: Sequence[str], with_base: bool) -> None:
+    """Refuse a blend of one expert before that is trained."""
+    if len(sources) + with_base < 2:
+        raise BadInput(
+            "a blend needs two experts or more; give more --sources, or --with-base to blend the "
+            "base, too"
+        )
+
+
 def check_folder(folder: Path | None) -> Path:
     """Refuse to make models that go nowhere."""
     if folder is None:
@@ -151,8 +168,8 @@ def parse_baselines(text: str) -> tuple[str, ...] | None:
 
 def check(wanted: Wanted, budget: Budget) -> None:
     """Refuse what cannot be searched, before anything is loaded."""
-    from weightscape.tuning.samplers import SAMPLERS
-    from weightscape.tuning.search_space import SearchSpace
+    from weightscape.tuning.samplers import DEFAULT_SAMPLER, check_sampler
+    from weightscape.tuning.space_choice import SpaceChoice
 
     check_choice("--space", wanted.space, ("simplex", "box"))
     check_choice("--head", wanted.head, HEADS)
@@ -163,12 +180,16 @@ def check(wanted: Wanted, budget: Budget) -> None:
             "--race-error is 0 (nothing is stopped early) or more, below 0.5, not "
             f"{wanted.race_error}"
         )
-    check_least("--evaluations", budget.evaluations, 1)
+    if budget.evaluations is not None:
+        check_least("--evaluations", budget.evaluations, 1)
     if budget.minutes is not None and not budget.minutes > 0:
         raise BadInput(f"--minutes is more than 0, not {budget.minutes}")
-    if wanted.sampler is not None:  # one that lacks its package is told now, not in an hour
-        SAMPLERS[wanted.sampler](SearchSpace("simplex", 2), seed=0).close()
-    space_of(wanted)
+    check_sampler(wanted.sampler or DEFAULT_SAMPLER)
+    if space_of(wanted) != SpaceChoice(layers=wanted.per_layer) and wanted.space == "simplex":
+        raise BadInput(
+            "--low, --high and --l1 are for a box: weights of a simplex are 0 or more and sum to "
+            "one; add --space box, or leave them out"
+        )
 
 
 def space_of(wanted: Wanted) -> "SpaceChoice":

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from weightscape.progress import Progress
     from weightscape.tasks.task import Task
     from weightscape.tuning.records import TuneResult
-    from weightscape.tuning.search import Searching
-
-DEFAULT_SAMPLER = "cma-es"
+    from weightscape.tuning.searching import Searching
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +78,9 @@ def find(
     ends = tuple(it for it in ends if output is None or not _same(it.source, output))
     if len(ends) < 2:
         beside = "" if found is None else f" beside the base {found.label}"
+        there = f"only {ends[0].label}" if ends else "none"
         raise BadInput(
-            f"a blend is made of several models, and there is {len(ends) or 'none'}{beside}; "
+            f"a blend is made of several models, and there is {there}{beside}; "
             "give two or more, or a folder that holds them"
         )
     return Sought(Group(ends, group.label), found)
@@ -225,12 +224,13 @@ def _searching(wanted: Wanted, budget: Budget) -> "Searching":
     import torch
 
     from weightscape.tuning.racing import Racing
-    from weightscape.tuning.search import Searching
+    from weightscape.tuning.searching import Searching
     from weightscape.tuning.trust_region import TrustRegion
 
+    usual = Searching()
     return Searching(
-        sampler=wanted.sampler or DEFAULT_SAMPLER,
-        evaluations=budget.evaluations,
+        sampler=wanted.sampler or usual.sampler,
+        evaluations=usual.evaluations if budget.untold else budget.evaluations,
         minutes=budget.minutes,
         racing=Racing(wanted.race_error) if wanted.race_error else None,
         surrogate=TrustRegion() if wanted.surrogate else None,

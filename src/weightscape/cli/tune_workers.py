@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from weightscape.tasks.task import Task
-    from weightscape.tuning.search import Searching
+    from weightscape.tuning.searching import Searching
 
 
 @contextmanager

@@ -17,14 +17,16 @@ from weightscape.tasks.label_order import Source
 from weightscape.tasks.made_folder import check_free
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.adapting import merged_words
-from weightscape.tuning.baselines import Setting
+from weightscape.tuning.baselines import BASELINES, Setting
 from weightscape.tuning.blend_writing import write_blend
 from weightscape.tuning.experts import whole_models
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.opening import open_models
 from weightscape.tuning.records import TuneResult
 from weightscape.tuning.rivals import make_baselines, split_scores
-from weightscape.tuning.search import Searching, search
+from weightscape.tuning.search import search
+from weightscape.tuning.searching import Searching, check_searching
+from weightscape.tuning.seen_rows import seen_words
 from weightscape.tuning.selection import dev_rows
 from weightscape.tuning.shared_head import HeadChoice
 from weightscape.tuning.space_choice import SpaceChoice, layer_groups
@@ -67,13 +69,16 @@ def find_blend(
     MismatchedModels for models of different families or tokenizers.
     """
     began = perf_counter()
-    _check(models, target, out, space, base)
+    check_question(target, out, how, space, base, baselines)
+    if len(models) < 2:
+        raise BadInput(f"a blend needs two models or more, got {len(models)}")
     cut, told = hold_out(target) if apart else (target, "")
     rows = _rows(cut, how.limit, held_out_rows)
     opened = open_models(
         models, cut, base=base, head=head, seed=how.seed, progress=progress, **loading
     )
     notes = [it for it in (told, rows.told, merged_words(models), opened.told) if it]
+    notes += seen_words(target, sources)
     for note in notes:
         progress.note(note)
     spanned = opened.models if opened.with_base is None else opened.with_base
@@ -158,15 +163,21 @@ def _rows(task: Task, limit: int | None, held_out: int | None) -> _Rows:
     return _Rows(dev, replace(task, splits={"dev": dev, "test": test}), told)
 
 
-def _check(
-    models: Sequence[Source],
+def check_question(
     target: Task,
     out: str | Path | None,
+    how: Searching,
     space: SpaceChoice,
     base: Source | None,
+    baselines: Sequence[str] | None,
 ) -> None:
-    if len(models) < 2:
-        raise BadInput(f"a blend needs two models or more, got {len(models)}")
+    """Refuse what cannot be searched, made or written, before anything is loaded or trained.
+
+    Raises BadInput; UnknownName and MissingExtra for a sampler or baselines that cannot be had.
+    """
+    check_searching(how)
+    for name in baselines or ():
+        BASELINES[name]
     if space.kind == "box" and base is None:
         raise BadInput(
             "a box weighs deltas from a base; give the base that the models came from, or search "

@@ -15,7 +15,7 @@ from weightscape.tuning.baselines import BASELINES, NotHad, Rival, Setting
 from weightscape.tuning.moving import with_layers
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.records import Baseline, Interval
-from weightscape.tuning.search import Searching
+from weightscape.tuning.searching import Searching
 from weightscape.tuning.space_choice import weights_by_name
 
 
@@ -54,7 +54,7 @@ def make_baselines(
     chosen = BASELINES.names() if names is None else tuple(dict.fromkeys(names))
     makers = {name: BASELINES[name] for name in chosen}
     made: list[Baseline] = []
-    notes: list[str] = []
+    lacking: dict[str, list[str]] = {}
     for name, make in makers.items():
         began = perf_counter()
         part = replace(given, progress=PartProgress(given.progress, name))
@@ -62,8 +62,9 @@ def make_baselines(
             rival = make(part)
             made.append(_scored(name, rival, given, began))
         except (NotHad, NonFinite) as problem:
-            notes.append(f"no baseline {name!r}: {problem}")
-            given.progress.note(notes[-1])
+            lacking.setdefault(str(problem), []).append(repr(name))
+            given.progress.note(f"no baseline {name!r}: {problem}")
+    notes = (f"no baseline {', '.join(names)}: {why}" for why, names in lacking.items())
     return tuple(made), tuple(notes)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 import xxhash
 
 from weightscape.catalog.store import Store
@@ -25,8 +24,10 @@ from weightscape.tuning.proposer import make_sampler
 from weightscape.tuning.racing import Racing
 from weightscape.tuning.records import Outcome, Trial, TuneResult, Weights
 from weightscape.tuning.search_space import SearchSpace
+from weightscape.tuning.searching import Searching, check_searching
 from weightscape.tuning.selection import (
     FOLDS,
+    Parts,
     compare,
     dev_rows,
     finalists,
@@ -34,32 +35,9 @@ from weightscape.tuning.selection import (
     warn_of_few,
 )
 from weightscape.tuning.study import open_study, run_study, temporary_study
-from weightscape.tuning.trust_region import Descent, TrustRegion, descend
+from weightscape.tuning.trust_region import Descent, descend
 
-
-@dataclass(frozen=True, slots=True)
-class Searching:
-    """How a search goes.
-
-    space: by default the simplex, one weight a model. sampler: name in `SAMPLERS`. evaluations:
-    candidates that go through the network; minutes: at most; one of them is needed.
-    racing, surrogate: None to do without. choice: whether a third of the rows is kept to choose
-    among the best on. layers: moving tensor to layer group, for a space of several groups.
-    limit: development rows at most.
-    """
-
-    space: SearchSpace | None = None
-    sampler: str = "cma-es"
-    evaluations: int | None = 150
-    minutes: float | None = None
-    racing: Racing | None = field(default_factory=Racing)
-    surrogate: TrustRegion | None = field(default_factory=TrustRegion)
-    choice: bool = True
-    layers: Mapping[str, int] | None = field(default=None, repr=False)
-    limit: int | None = None
-    batch: int = 64
-    autocast: torch.dtype | None = None
-    seed: int = 0
+__all__ = ["Searching", "search"]
 
 
 @dataclass(slots=True)
@@ -128,17 +106,18 @@ def search(
     study: a catalog and a name under which the sampler's candidates are kept, to stop and go on.
 
     Raises BadInput for heads that are not in the span, where all candidates fail (it names the
-    models to blame), and without a budget.
+    models to blame), and as `check_searching` does.
     """
     count = len(spanned.names)
+    check_searching(how)
     groups = 1 + max((how.layers or {}).values(), default=0)
     space = how.space or SearchSpace("simplex", count, groups)
-    _check(space, how, count, groups)
+    _check(space, count, groups)
     run = _Run(spanned, task, how, space, progress, time.monotonic())
     given, told = dev_rows(task) if rows is None else (tuple(rows), "")
     run.note(told)
     dev = given if how.limit is None else _sampled(given, how.limit, how.seed)
-    parts = part_rows(task, dev, seed=how.seed)[0] if how.choice and len(dev) >= 4 * FOLDS else None
+    parts = _parts(run, dev) if how.choice else None
     searched = dev if parts is None else parts.search
     loss = _loss(run, searched, how.racing)
     start = space.weights_of(space.start)
@@ -150,14 +129,20 @@ def search(
     return _result(run, loss, best, dev)
 
 
-def _check(space: SearchSpace, how: Searching, count: int, groups: int) -> None:
-    if how.evaluations is None and how.minutes is None:
-        raise BadInput("a search needs a budget: a number of evaluations, or minutes")
+def _check(space: SearchSpace, count: int, groups: int) -> None:
     if space.models != count or space.groups != groups:
         raise BadInput(
             f"the search space has {space.models} models in {space.groups} layer groups, the span "
             f"has {count} in {groups}"
         )
+
+
+def _parts(run: _Run, dev: tuple[Example, ...]) -> Parts | None:
+    """Keep rows to choose on, if there are enough."""
+    if len(dev) < 4 * FOLDS:
+        run.note(f"{len(dev)} rows are too few to choose on others than those searched on")
+        return None
+    return part_rows(run.task, dev, seed=run.how.seed)[0]
 
 
 def _loss(run: _Run, rows: Sequence[Example], racing: Racing | None) -> CandidateLoss:

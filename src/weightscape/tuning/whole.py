@@ -10,17 +10,18 @@ from time import perf_counter
 from typing import Any
 
 from weightscape.catalog.store import Store
+from weightscape.errors import BadInput
 from weightscape.progress import Progress, silent
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
-from weightscape.tasks.made_folder import check_free
 from weightscape.tasks.task import Task
 from weightscape.tuning.adapting import adapt
 from weightscape.tuning.experts import NEAR, make_experts
-from weightscape.tuning.finding import find_blend, parts_of
+from weightscape.tuning.finding import check_question, find_blend, parts_of
 from weightscape.tuning.part_folders import folder_names
 from weightscape.tuning.records import TuneResult
-from weightscape.tuning.search import Searching
+from weightscape.tuning.searching import Searching
+from weightscape.tuning.seen_rows import seen_words
 from weightscape.tuning.shared_head import HeadChoice
 from weightscape.tuning.space_choice import SpaceChoice
 
@@ -59,7 +60,15 @@ def tune(
     """
     began = perf_counter()
     place = parts_of(out) if work is None else Path(work)
-    check_free(Path(out), target)
+    check_question(target, out, how, space, base, baselines)
+    if len(sources) + with_base < 2:
+        raise BadInput(
+            f"a blend needs two experts or more, got {len(sources)} source tasks; give more, or "
+            "blend the base, too"
+        )
+    seen = seen_words(target, sources)
+    for note in seen:
+        progress.note(note)
     made = make_experts(
         base,
         sources,
@@ -104,6 +113,6 @@ def tune(
         found,
         experts=made,
         adaptation=adapted,
-        notes=tuple(dict.fromkeys((*made.notes, *adapted.notes, *found.notes))),
+        notes=tuple(dict.fromkeys((*seen, *made.notes, *adapted.notes, *found.notes))),
         seconds=perf_counter() - began,
     )

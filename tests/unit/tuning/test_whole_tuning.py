@@ -1,20 +1,22 @@
 """The whole on a tiny transformer: experts, adaptation, search, rivals, and the blend's folder."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 from worded_tasks import QUICK, base_in, doubt, strength, tone, topic
 
 from tiny_models import save_t5
-from weightscape.errors import BadInput
+from weightscape.errors import BadInput, MissingExtra, UnknownName
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.models import load_model
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.baselines import BASELINES
 from weightscape.tuning.baselines.fine_tuned import join_tasks
 from weightscape.tuning.finding import find_blend
-from weightscape.tuning.search import Searching
+from weightscape.tuning.searching import Searching
+from weightscape.tuning.seen_rows import seen_words
 from weightscape.tuning.whole import tune
 
 SHORT = Searching(evaluations=8)
@@ -82,6 +84,39 @@ def test_a_blend_of_another_task_or_anything_else_is_not_replaced(run):
         tune(base, [tone(), topic()], doubt(), out, SHORT, **RECIPES)
     with pytest.raises(BadInput, match="is there already"):
         tune(base, [tone(), topic()], strength(), base, SHORT, **RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ({}, MissingExtra, "cmaes.*pip install"),
+        ({"how": Searching(sampler="cma")}, UnknownName, "cma-es"),
+        ({"how": Searching(evaluations=None)}, BadInput, "budget"),
+        ({"baselines": ("uniform soop",)}, UnknownName, "uniform soup"),
+        ({"sources": (tone(),)}, BadInput, "two experts or more"),
+        ({"target": replace(strength(), splits={"train": ()})}, BadInput, "no rows"),
+    ],
+    ids=["no package", "a sampler", "no budget", "a baseline", "one source", "no rows"],
+)
+def test_what_cannot_be_is_refused_before_an_expert_is_trained(
+    run, tmp_path, monkeypatch, given, error, told
+):
+    if not given:
+        monkeypatch.setitem(sys.modules, "cmaes", None)
+    asked = {"sources": (tone(), topic()), "target": strength(), "how": SHORT, **given}
+    with pytest.raises(error, match=told):
+        tune(run[0], out=tmp_path / "out", **asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_the_target_among_those_of_a_source_are_told():
+    target = strength()
+    assert seen_words(target, [tone(), topic()]) == ()
+    spied = replace(target, name="spied", splits={"train": target.rows("test")[:3]})
+    (said,) = seen_words(target, [tone(), spied])
+    assert "'spied' has 3 of the 16 test rows" in said and "test split cannot be trusted" in said
+    (said,) = seen_words(target, [replace(target, name="same")])
+    assert "48 of the 48 train rows" in said and "what weights it gets" in said
 
 
 def test_models_that_saw_the_rows_are_told(run):

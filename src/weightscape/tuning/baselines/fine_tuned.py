@@ -17,7 +17,7 @@ from weightscape.tasks.live import LiveModel
 from weightscape.tasks.models import load_model
 from weightscape.tasks.starts import name_of
 from weightscape.tasks.task import Example, Task
-from weightscape.tuning.baselines.setting import BASELINES, NotHad, Rival, Setting
+from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Rival, Setting
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.shared_head import begin_head, has_head
 
@@ -105,7 +105,7 @@ def join_tasks(tasks: Sequence[Task], rows: int) -> Task:
 
 def _need_base(given: Setting) -> None:
     if given.base_source is None:
-        raise NotHad("it needs the base that the models came from")
+        raise NotHad(NO_BASE)
 
 
 def _source(given: Setting) -> str | Path:

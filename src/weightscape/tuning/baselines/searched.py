@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from weightscape.errors import BadInput
-from weightscape.tuning.baselines.setting import BASELINES, NotHad, Rival, Setting
+from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Rival, Setting
 from weightscape.tuning.search import search
 from weightscape.tuning.search_space import SearchSpace
 
@@ -19,7 +19,7 @@ def lorahub(given: Setting) -> Rival:
     the base, 40 candidates; what is blended are whole deltas, and the sampler is the search's.
     """
     if given.base is None:
-        raise NotHad("it needs the base, whose deltas it weighs")
+        raise NotHad(NO_BASE)
     space = SearchSpace("box", len(given.spanned.names), base=given.base, l1=0.05)
     how = replace(
         given.how,

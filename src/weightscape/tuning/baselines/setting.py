@@ -16,12 +16,15 @@ from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.candidates import CandidateLoss
 from weightscape.tuning.records import Weights
-from weightscape.tuning.search import Searching
+from weightscape.tuning.searching import Searching
 from weightscape.tuning.shared_head import HeadChoice
 
 
 class NotHad(Exception):
     """A baseline cannot be made from what there is; the message says why."""
+
+
+NO_BASE = "it needs the base that the models came from"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from weightscape.blending.model_stock import model_stock
 from weightscape.errors import BadInput
 from weightscape.geometry.held import hold, with_model
 from weightscape.geometry.term_products import term_products
-from weightscape.tuning.baselines.setting import BASELINES, NotHad, Rival, Setting
+from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Rival, Setting
 
 
 @BASELINES.register("regmean")
@@ -56,7 +56,7 @@ def fisher_weighted_average(given: Setting) -> Rival:
 def stock(given: Setting) -> Rival:
     """Go from the base to the mean as far as the models' angles say, tensor by tensor."""
     if given.base is None:
-        raise NotHad("it needs the base that the models came from")
+        raise NotHad(NO_BASE)
     if len(given.members) < 2:
         raise NotHad("it needs two models or more")
     span = given.spanned.span

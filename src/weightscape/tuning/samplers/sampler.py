@@ -78,6 +78,13 @@ class SamplerFactory(Protocol):
 
 SAMPLERS: Registry[SamplerFactory] = Registry("sampler")
 
+DEFAULT_SAMPLER = "cma-es"
+
+
+def check_sampler(name: str) -> None:
+    """Raise UnknownName or MissingExtra for a sampler that cannot be had, before hours of work."""
+    SAMPLERS[name](SearchSpace("simplex", 2), seed=0).close()
+
 
 @dataclass(slots=True)
 class FiniteLosses:
