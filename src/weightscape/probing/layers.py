@@ -1,0 +1,150 @@
+"""The one matrix of a model that is read: which there are, and reading it alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from weightscape.errors import BadCheckpoint, MismatchedModels
+from weightscape.geometry.align import backbone
+from weightscape.io.tensors import TensorInfo
+
+SMALLEST_SIDE = 8
+"""Matrices with a shorter side (token types, gates) say too little to be worth a probe."""
+
+LARGEST = 1 << 24
+"""Elements of a layer that is still worth reading from every model: a matrix of 4,096 x 4,096."""
+
+
+class Readable(Protocol):
+    """What is asked of a model's files: a local `Checkpoint` or one that is read by ranges."""
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """Every stored tensor by name."""
+        ...
+
+    @property
+    def tied(self) -> Mapping[str, str]:
+        """Alias to the tensor whose elements it shares."""
+        ...
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor."""
+        ...
+
+
+@runtime_checkable
+class Factored(Protocol):
+    """A model whose tensors are stored as the factors of low-rank deltas: a LoRA adapter."""
+
+    def factors(self, name: str) -> tuple[Tensor, Tensor, float]:
+        """Return B [out, r], A [r, in] and the scale of their product."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """The size of a layer as it is read: a kernel's in-channels and places are one dimension.
+
+    low_rank: it is the delta of a LoRA, kept as factors.
+    """
+
+    out: int
+    inputs: int
+    low_rank: bool
+
+    def __str__(self) -> str:
+        return f"[{self.out}, {self.inputs}]" + (" of a LoRA" if self.low_rank else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A layer's weights, [out, in] in float32."""
+
+    matrix: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The delta ``scale * b @ a`` of a LoRA that is never formed: b [out, r], a [r, in]."""
+
+    b: Tensor
+    a: Tensor
+    scale: float
+
+
+Layer = Dense | Product
+
+
+def layer_shapes(checkpoint: Readable, largest: int = LARGEST) -> dict[str, LayerShape]:
+    """Tell a model's matrices that can be read, by their names in the backbone.
+
+    Heads are left out: they hold a model's classes openly or not at all.
+    """
+    low_rank = isinstance(checkpoint, Factored)
+    found = {}
+    for name, shape in backbone(checkpoint.tensors, checkpoint.tied).shapes.items():
+        if len(shape) < 2:
+            continue
+        out, inputs = shape[0], prod(shape[1:])
+        if min(out, inputs) >= SMALLEST_SIDE and (low_rank or out * inputs <= largest):
+            found[name] = LayerShape(out, inputs, low_rank)
+    return found
+
+
+def readable_layers(checkpoints: Sequence[Readable], largest: int = LARGEST) -> list[str]:
+    """Name the matrices that all models have in one shape, in the order of the first one.
+
+    Raises MismatchedModels where there is none.
+    """
+    common: dict[str, LayerShape] = {}
+    for number, checkpoint in enumerate(checkpoints):
+        shapes = layer_shapes(checkpoint, largest)
+        if number == 0:
+            common = shapes
+        else:
+            common = {name: it for name, it in common.items() if shapes.get(name) == it}
+    if not common:
+        raise MismatchedModels(
+            f"the {len(checkpoints)} models have no matrix in common that can be read; "
+            "give models of one tree, all whole or all LoRA adapters"
+        )
+    return list(common)
+
+
+def read_layer(checkpoint: Readable, layer: str) -> Layer:
+    """Read one layer, and no other byte of the model's tensors.
+
+    layer: its name in the backbone, with or without what wrappers put in front. Raises
+    MismatchedModels if the model has no such matrix, BadCheckpoint if it has NaN or infinite
+    values.
+    """
+    name = _stored_name(checkpoint, layer)
+    if isinstance(checkpoint, Factored):
+        b, a, scale = checkpoint.factors(name)
+        return Product(_finite(b.float(), name), _finite(a.flatten(1).float(), name), scale)
+    matrix = checkpoint.tensor(name).flatten(1).float()
+    return Dense(_finite(matrix, name))
+
+
+def _stored_name(checkpoint: Readable, layer: str) -> str:
+    found = backbone(checkpoint.tensors, checkpoint.tied)
+    names = [name for name in found.stored if name == layer]
+    if not names:
+        # a wrapper that is not known by name stands in front of one of the two
+        names = [it for it in found.stored if it.endswith(f".{layer}") or layer.endswith(f".{it}")]
+    if len(names) != 1:
+        raise MismatchedModels(f"has no layer {layer!r}" if not names else f"has several {layer!r}")
+    if len(found.shapes[names[0]]) < 2:
+        raise MismatchedModels(f"its {layer!r} is no matrix")
+    return found.stored[names[0]]
+
+
+def _finite(matrix: Tensor, name: str) -> Tensor:
+    if not bool(torch.isfinite(matrix.sum())) and not bool(torch.isfinite(matrix).all()):
+        raise BadCheckpoint("holds NaN or infinite values", file="this model", tensor=name)
+    return matrix

@@ -1,0 +1,246 @@
+"""An expert as two files in a folder: its tensors, and what they mean.
+
+`expert.json` names the hash of `expert.safetensors` and is written last: a folder whose writing was
+cut short holds the expert of before, or is said to be damaged.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor
+
+from weightscape.errors import BadCheckpoint, BadInput, NotFound
+from weightscape.io.json_files import read_json
+from weightscape.io.walk import MADE_FILE
+from weightscape.probing.expert import Expert, KnownModels
+from weightscape.probing.files import read_tensors, write_tensors, write_text
+from weightscape.probing.network import Network
+from weightscape.probing.normalising import Normalising
+from weightscape.probing.reduction import Reduction
+from weightscape.probing.scores import Calibration
+from weightscape.probing.settings import ProbeTraining
+
+FORMAT = 1
+"""Of the two files; raise it when what they hold means something else."""
+
+TENSORS = "expert.safetensors"
+TOLD = "expert.json"
+
+_MOST = 1 << 14
+"""Layers, labels, sizes of a network: more than this in a file is no expert."""
+
+
+def save_expert(expert: Expert, folder: str | Path) -> Path:
+    """Write an expert into a folder, in place of the one that may be there; return the folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # keeps those who look for models from taking the folder for one
+    (folder / MADE_FILE).touch()
+    write_tensors(folder / TENSORS, _tensors(expert), {"format": "pt"})
+    told = {**_told(expert), "tensors": _digest(folder / TENSORS)}
+    write_text(folder / TOLD, json.dumps(told, indent=2) + "\n")
+    return folder
+
+
+def load_expert(folder: str | Path) -> Expert:
+    """Read an expert; everything is checked, since it may come from a stranger.
+
+    Raises NotFound where there is none, BadInput for one that another version wrote, BadCheckpoint
+    for what cannot be an expert or was cut short.
+    """
+    folder = Path(folder)
+    path = folder / TOLD
+    if not path.is_file():
+        raise NotFound(f"{folder}: holds no expert ({TOLD}); give the folder of a trained one")
+    told = read_json(path)
+    if told.get("format") != FORMAT:
+        raise BadInput(
+            f"{path}: is an expert of format {told.get('format')!r}, but this version reads "
+            f"{FORMAT}; train it again, or use weightscape {told.get('made_with', '?')}"
+        )
+    tensors, _ = read_tensors(folder / TENSORS)
+    if told.get("tensors") != _digest(folder / TENSORS):
+        raise BadCheckpoint(
+            f"does not belong to its {TOLD}: one of the two was changed or its writing was cut "
+            "short; train the expert again",
+            file=folder / TENSORS,
+        )
+    try:
+        return _made(told, tensors)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadCheckpoint(f"cannot be an expert: {error}", file=path) from None
+
+
+def _told(expert: Expert) -> dict[str, Any]:
+    head = expert.network.texts
+    return {
+        "format": FORMAT,
+        "made_with": expert.made_with,
+        "tree": expert.tree,
+        "layers": list(expert.layers),
+        "low_rank": expert.low_rank,
+        "labels": list(expert.labels),
+        "encoder": expert.encoder,
+        "text_size": 0 if head is None else int(head.weight.shape[1]),
+        "normalisings": [
+            {"centred": it.centred, "scale": it.scale, "kept": it.reduction.kept}
+            for it in expert.normalisings
+        ],
+        "label_calibration": asdict(expert.label_calibration),
+        "text_calibration": asdict(expert.text_calibration),
+        "models": list(expert.known.names),
+        "held_out": [int(place) for place in np.flatnonzero(expert.known.held_out)],
+        "metrics": dict(expert.metrics),
+        "how": asdict(expert.how),
+    }
+
+
+def _tensors(expert: Expert) -> dict[str, Tensor]:
+    tensors = {f"network.{name}": it for name, it in expert.network.state_dict().items()}
+    for place, normalising in enumerate(expert.normalisings):
+        tensors[f"layer.{place}.mean"] = normalising.mean
+        for side in ("rows", "columns"):
+            basis = getattr(normalising.reduction, side)
+            if basis is not None:
+                tensors[f"layer.{place}.{side}"] = basis
+    tensors["known.vectors"] = torch.from_numpy(expert.known.vectors)
+    tensors["known.distances"] = torch.from_numpy(expert.known.distances)
+    return {name: it.clone() for name, it in tensors.items()}
+
+
+def _made(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Expert:
+    how = ProbeTraining(**_strict(ProbeTraining, told["how"]))
+    layers, labels = _names(told["layers"], "layers"), _names(told["labels"], "labels")
+    if not layers or len(told["normalisings"]) != len(layers):
+        raise ValueError("its layers and their normalisings differ in number")
+    normalisings = tuple(
+        _normalising(place, each, tensors) for place, each in enumerate(told["normalisings"])
+    )
+    text_size = _count(told["text_size"], "text_size")
+    encoder = told["encoder"]
+    if (encoder is None) != (text_size == 0) or not isinstance(encoder, str | None):
+        raise ValueError("a head of texts and its encoder go together")
+    network = _network(tensors, normalisings, how, len(labels), text_size)
+    return Expert(
+        tree=_text(told["tree"], "tree"),
+        layers=layers,
+        low_rank=told["low_rank"] is True,
+        normalisings=normalisings,
+        network=network,
+        labels=labels,
+        encoder=encoder,
+        label_calibration=_calibration(told["label_calibration"]),
+        text_calibration=_calibration(told["text_calibration"]),
+        known=_known(told, tensors, how.width),
+        metrics={_text(name, "metrics"): float(it) for name, it in told["metrics"].items()},
+        how=how,
+        made_with=_text(told["made_with"], "made_with"),
+    )
+
+
+def _network(
+    tensors: Mapping[str, Tensor],
+    normalisings: tuple[Normalising, ...],
+    how: ProbeTraining,
+    labels: int,
+    text_size: int,
+) -> Network:
+    for name in ("probes", "projection", "width"):
+        _count(getattr(how, name), name)
+    # no size in the JSON is believed before the tensors have it: nothing large is made on its word
+    answers = how.probes * how.projection
+    if tensors["network.layers.probes.0.encoder"].shape != (how.width, answers):
+        raise ValueError("its network is not of the size that its settings say")
+    if labels and tensors["network.labels.bias"].shape != (labels,):
+        raise ValueError("its head of classes is not of the size that its labels say")
+    if text_size and tensors["network.texts.weight"].shape != (how.width, text_size):
+        raise ValueError("its head of texts is not of the size that it says")
+    sides = [it.reduction.size(it.mean.shape) for it in normalisings]
+    network = Network(sides, how, labels=labels, text_size=text_size)
+    state = network.state_dict()
+    for name, wanted in state.items():
+        if tensors[f"network.{name}"].shape != wanted.shape:
+            raise ValueError(f"tensor network.{name} has not the shape {list(wanted.shape)}")
+    network.load_state_dict({name: tensors[f"network.{name}"] for name in state})
+    return network.eval()
+
+
+def _normalising(place: int, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Normalising:
+    mean = tensors[f"layer.{place}.mean"]
+    rows, columns = (tensors.get(f"layer.{place}.{side}") for side in ("rows", "columns"))
+    if mean.ndim != 2:
+        raise ValueError(f"the mean of layer {place} is no matrix")
+    for basis, side in ((rows, mean.shape[0]), (columns, mean.shape[1])):
+        if basis is not None and (basis.ndim != 2 or basis.shape[0] != side):
+            raise ValueError(f"a subspace of layer {place} does not fit its mean")
+    scale = float(told["scale"])
+    if not 0.0 < scale < float("inf"):
+        raise ValueError(f"the scale of layer {place} is {scale}")
+    return Normalising(
+        mean.clone(), told["centred"] is True, Reduction(rows, columns, float(told["kept"])), scale
+    )
+
+
+def _known(told: Mapping[str, Any], tensors: Mapping[str, Tensor], width: int) -> KnownModels:
+    names = _names(told["models"], "models", most=1 << 24)
+    vectors, distances = tensors["known.vectors"], tensors["known.distances"]
+    if vectors.shape != (len(names), width) or distances.shape != (len(names),):
+        raise ValueError("the vectors of its models are not as many as their names")
+    held_out = np.zeros(len(names), bool)
+    held_out[np.array(told["held_out"], dtype=np.int64)] = True
+    return KnownModels(names, held_out, vectors.numpy().copy(), distances.numpy().copy())
+
+
+def _calibration(told: Mapping[str, Any]) -> Calibration:
+    slope, shift = float(told["slope"]), float(told["shift"])
+    if not 0.0 < slope < float("inf") or not abs(shift) < float("inf"):
+        raise ValueError("its calibration is no pair of finite numbers")
+    return Calibration(slope, shift)
+
+
+def _strict(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the fields of a dataclass of plain values; refuse others and other types."""
+    found = {}
+    for field in fields(kind):
+        value = told[field.name]
+        if not isinstance(value, int | float | str | None):
+            raise ValueError(f"setting {field.name} is a {type(value).__name__}")
+        found[field.name] = value
+    if len(told) != len(found):
+        raise ValueError("it has settings that are not known")
+    return found
+
+
+def _names(told: Any, what: str, most: int = _MOST) -> tuple[str, ...]:
+    if not isinstance(told, list) or len(told) > most:
+        raise ValueError(f"{what} should be a list of at most {most:,} names")
+    names = tuple(_text(name, what) for name in told)
+    if len(set(names)) != len(names):
+        raise ValueError(f"one of {what} stands there twice")
+    return names
+
+
+def _text(told: Any, what: str) -> str:
+    if not isinstance(told, str):
+        raise ValueError(f"{what} should be text, but is a {type(told).__name__}")
+    return told
+
+
+def _count(told: Any, what: str) -> int:
+    if type(told) is not int or not 0 <= told <= _MOST:
+        raise ValueError(f"{what} should be a whole number up to {_MOST:,}")
+    return told
+
+
+def _digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

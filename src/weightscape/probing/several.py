@@ -1,0 +1,46 @@
+"""Reading several layers: one ProbeX each, and attention that says which of them tells most.
+
+Our own addition; the paper reads one layer.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from weightscape.probing.probex import ProbeX
+from weightscape.probing.stacks import Stack
+
+
+class SeveralLayers(nn.Module):
+    """The mean of the layers' vectors, weighted for each model by learned attention.
+
+    A layer's weight is the softmax of ``k_l . e_l + c_l``. The keys k start at zero, so that all
+    layers count alike at first.
+    """
+
+    def __init__(self, probes: Sequence[ProbeX]) -> None:
+        super().__init__()
+        self.probes = nn.ModuleList(probes)
+        if len(probes) > 1:
+            width = probes[0].bias.shape[0]
+            self.keys = nn.Parameter(torch.zeros(len(probes), width))
+            self.favour = nn.Parameter(torch.zeros(len(probes)))
+
+    def forward(self, stacks: Sequence[Stack]) -> Tensor:
+        """Give the vectors [N, width] of N models, one stack a layer."""
+        if len(stacks) == 1:
+            vectors: Tensor = self.probes[0](stacks[0])
+            return vectors
+        each = torch.stack(
+            [probe(stack) for probe, stack in zip(self.probes, stacks, strict=True)], 1
+        )
+        return (self._weights(each)[..., None] * each).sum(1)
+
+    def weights(self, stacks: Sequence[Stack]) -> Tensor:
+        """Tell how much each layer counts for each model, [N, layers]; rows sum to 1."""
+        each = [probe(stack) for probe, stack in zip(self.probes, stacks, strict=True)]
+        return self._weights(torch.stack(each, 1))
+
+    def _weights(self, each: Tensor) -> Tensor:
+        return ((each * self.keys).sum(2) + self.favour).softmax(1)
