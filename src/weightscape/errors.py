@@ -4,6 +4,7 @@ WeightscapeError
 ├── BadCheckpoint (ValueError)         a model file that cannot be what it says
 │   └── UnsafeCheckpoint               a pickle that wants to run code
 ├── UnsupportedFormat (ValueError)     recognised, but not read yet (GGUF, ONNX, ...)
+│   └── NeedsDownload                  a remote file that cannot be read in part
 ├── MismatchedModels (ValueError)      models whose tensors do not correspond
 ├── BadInput (ValueError)              an argument, option or task file that makes no sense
 ├── UnknownName (KeyError)             no model, method or task of that name; says the nearest
@@ -57,6 +58,10 @@ class UnsafeCheckpoint(BadCheckpoint):
 
 class UnsupportedFormat(WeightscapeError, ValueError):
     """A model format that is recognised but not read yet."""
+
+
+class NeedsDownload(UnsupportedFormat):
+    """A remote file that cannot be read in part, only fetched whole."""
 
 
 class MismatchedModels(WeightscapeError, ValueError):

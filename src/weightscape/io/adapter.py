@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import Protocol
 
 import torch
 
@@ -31,6 +32,59 @@ _GROWTH_LIMIT = 2**14
 """Elements of products for each one stored. With rank r it is at most the layer's smaller side
 over r, and no model that was published for use is wider than this; a few kilobytes that claim a
 square of 131,072 are a bomb."""
+
+
+class Stored(Protocol):
+    """A checkpoint of an adapter's factors, here or on a server."""
+
+    @property
+    def path(self) -> Path | str:
+        """Tell what errors should call it."""
+        ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """Every stored tensor by name."""
+        ...
+
+    @property
+    def tied(self) -> Mapping[str, str]:
+        """Alias to the tensor whose elements it shares."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Give what the file says beside its tensors."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Tell the size of all tensors."""
+        ...
+
+    def info(self, name: str) -> TensorInfo:
+        """Tell what is known of a tensor."""
+        ...
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Read a tensor."""
+        ...
+
+    def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Read elements in row-major order."""
+        ...
+
+    def raw(self, name: str, start: int, count: int) -> bytes:
+        """Read stored bytes of a tensor."""
+        ...
+
+    def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Let go of what was read of a tensor."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +110,12 @@ class Adapter:
 
     format = "lora"
 
-    def __init__(self, stored: Checkpoint, config: LoraConfig, path: Path) -> None:
+    def __init__(self, stored: Stored, config: LoraConfig, path: Path | str) -> None:
         self.path = path
         self.stored = stored
         self.base = config.base
         self.config = config.raw
         self.metadata = stored.metadata
-        self.files = stored.files
         self.nbytes = stored.nbytes
         self.tied: Mapping[str, str] = MappingProxyType({})
         self._low, saved = _pair_up(stored, config)
@@ -159,7 +212,7 @@ class Adapter:
         return (left @ right).mul_(scale).float()
 
 
-def _pair_up(stored: Checkpoint, config: LoraConfig) -> tuple[dict[str, Low], dict[str, str]]:
+def _pair_up(stored: Stored, config: LoraConfig) -> tuple[dict[str, Low], dict[str, str]]:
     """Sort the stored tensors into factors by the base's names and tensors held in full."""
     factors: dict[tuple[str, bool], dict[str, str]] = {}
     saved: dict[str, str] = {}
@@ -193,7 +246,7 @@ def _pair_up(stored: Checkpoint, config: LoraConfig) -> tuple[dict[str, Low], di
     return low, saved
 
 
-def _refuse_shared_bomb(stored: Checkpoint, low: Mapping[str, Low]) -> None:
+def _refuse_shared_bomb(stored: Stored, low: Mapping[str, Low]) -> None:
     """Refuse products that many modules make of the same few bytes of a torch file."""
     total = sum(each.info.numel for each in low.values())
     held = max(info.end for info in stored.tensors.values())
@@ -231,9 +284,7 @@ def _plain_name(name: str) -> str:
     return ".".join(part for part in parts if part != "base_layer")
 
 
-def _low(
-    stored: Checkpoint, config: LoraConfig, module: str, b: str, a: str, embedding: bool
-) -> Low:
+def _low(stored: Stored, config: LoraConfig, module: str, b: str, a: str, embedding: bool) -> Low:
     b_info, a_info = stored.info(b), stored.info(a)
     for info in (b_info, a_info):
         if len(info.shape) < 2 or not info.dtype.is_floating_point or not info.numel:
@@ -276,6 +327,6 @@ def _low(
     return Low(b, a, rank, config.scale(module, rank), transposed, info)
 
 
-def stored_of(model: "Checkpoint | Adapter") -> Checkpoint:
+def stored_of(model: Checkpoint | Adapter) -> Stored:
     """Return the checkpoint of the bytes themselves: of the factors, for an adapter."""
     return model.stored if isinstance(model, Adapter) else model

@@ -45,12 +45,16 @@ class LoraConfig:
 
 
 def read_lora_config(path: Path) -> LoraConfig:
-    """Read an adapter_config.json.
+    """Read an adapter_config.json; raises as `lora_config` does."""
+    return lora_config(read_json(path), path)
+
+
+def lora_config(raw: Mapping[str, Any], path: Path | str) -> LoraConfig:
+    """Check what an adapter_config.json holds; `path` is what errors name.
 
     Raises UnsupportedFormat for adapters other than plain LoRA, BadCheckpoint for values that
     make no sense.
     """
-    raw = read_json(path)
     _refuse_other_kinds(path, raw)
     alpha = raw.get("lora_alpha")
     if not _is_number(alpha):
@@ -84,7 +88,7 @@ def stands_beside(raw: Mapping[str, Any]) -> str | None:
     return _BESIDE.get(kind) if isinstance(kind, str) else None
 
 
-def _refuse_other_kinds(path: Path, raw: Mapping[str, Any]) -> None:
+def _refuse_other_kinds(path: Path | str, raw: Mapping[str, Any]) -> None:
     kind, start = raw.get("peft_type"), raw.get("init_lora_weights")
     what = None
     if kind != "LORA":
@@ -105,7 +109,7 @@ def _refuse_other_kinds(path: Path, raw: Mapping[str, Any]) -> None:
         )
 
 
-def _suffix_pattern(path: Path, key: str) -> re.Pattern[str]:
+def _suffix_pattern(path: Path | str, key: str) -> re.Pattern[str]:
     # peft takes these keys as regular expressions; a hostile one could run for hours
     costly = sum(key.count(sign) for sign in "*+?{") > 3 or "(" in key or len(key) > 300
     if costly:

@@ -14,7 +14,7 @@ from weightscape.errors import BadCheckpoint, BadInput, UnknownName
 from weightscape.io.json_files import INDEX_LIMIT, read_json
 from weightscape.io.layout import is_torch
 from weightscape.io.mapping import drop_pages, map_file, prefault
-from weightscape.io.safetensors import read_header
+from weightscape.io.safetensors import Header, read_header
 from weightscape.io.source import LocalFile
 from weightscape.io.tensors import TensorInfo, check_name
 from weightscape.io.torch_zip import read_torch_header
@@ -210,12 +210,7 @@ def read_shards(folder: Path, index: str) -> Contents:
     that is not where it says.
     """
     path = folder / index
-    weight_map = read_json(path, INDEX_LIMIT).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise BadCheckpoint("has no weight_map from tensors to files", file=path)
-    for tensor, label in weight_map.items():
-        check_name(tensor, path)
-        _check_label(path, tensor, label, is_torch(index.removesuffix(".index.json")))
+    weight_map = weight_map_of(read_json(path, INDEX_LIMIT), path)
     labels = sorted(set(weight_map.values()))
     # os.path: a name that no file system takes is missing too
     missing = [label for label in labels if not os.path.exists(folder / label)]  # noqa: PTH110
@@ -233,6 +228,30 @@ def read_shards(folder: Path, index: str) -> Contents:
                 f"is not in {label}, where the index puts it", file=path, tensor=tensor
             )
     return contents
+
+
+def weight_map_of(index: Mapping[str, Any], path: Path | str) -> dict[str, str]:
+    """Check what an index of shards holds: tensors to files of the index's own folder.
+
+    path: what errors name, and whose name tells of which format the shards are.
+    """
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BadCheckpoint("has no weight_map from tensors to files", file=path)
+    torch_files = is_torch(str(path).removesuffix(".index.json"))
+    for tensor, label in weight_map.items():
+        check_name(tensor, path)
+        _check_label(path, tensor, label, torch_files)
+    return weight_map
+
+
+def tied_by(header: Header) -> dict[str, str]:
+    """Tell the aliases that safetensors.torch.save_model left out of a file and noted in it."""
+    return {
+        alias: kept
+        for alias, kept in header.metadata.items()
+        if kept in header.tensors and alias not in header.tensors
+    }
 
 
 def _read_one(folder: Path, label: str) -> Contents:
@@ -253,18 +272,16 @@ def _read_one(folder: Path, label: str) -> Contents:
             {label: torch_header.size},
         )
     header = read_header(source, label)
-    # safetensors.torch.save_model notes what it left out as {alias: the name it kept}
-    tied = {
-        alias: kept
-        for alias, kept in header.metadata.items()
-        if kept in header.tensors and alias not in header.tensors
-    }
     return Contents(
-        "safetensors", header.tensors, dict(header.metadata), tied=tied, sizes={label: header.size}
+        "safetensors",
+        header.tensors,
+        dict(header.metadata),
+        tied=tied_by(header),
+        sizes={label: header.size},
     )
 
 
-def _check_label(index: Path, tensor: str, label: object, torch_files: bool) -> None:
+def _check_label(index: Path | str, tensor: str, label: object, torch_files: bool) -> None:
     if not isinstance(label, str) or not label:
         raise BadCheckpoint("should be in a file, but no file is named", file=index, tensor=tensor)
     posix, windows = PurePosixPath(label), PureWindowsPath(label)

@@ -1,10 +1,11 @@
 """Telling whether two checkpoints hold the same tensors: quickly, or for certain."""
 
 from hashlib import blake2b
+from pathlib import Path
 
 import torch
 
-from weightscape.io.adapter import Adapter, stored_of
+from weightscape.io.adapter import Adapter, Stored, stored_of
 from weightscape.io.checkpoint import Checkpoint
 from weightscape.io.tensors import TensorInfo
 from weightscape.progress import Progress, silent
@@ -42,7 +43,7 @@ def content_hash(checkpoint: Checkpoint | Adapter, progress: Progress = silent) 
     infos = _distinct(stored)
     digest = blake2b(_scales(checkpoint), digest_size=32)
     total = sum(info.nbytes for info in infos)
-    with progress.stage(f"hashing {checkpoint.path.name}", total=total, unit="B") as advance:
+    with progress.stage(f"hashing {Path(checkpoint.path).name}", total=total, unit="B") as advance:
         for info in infos:
             digest.update(_described(info))
             step = _PIECE // info.dtype.itemsize
@@ -54,7 +55,7 @@ def content_hash(checkpoint: Checkpoint | Adapter, progress: Progress = silent) 
     return f"b2:{digest.hexdigest()}"
 
 
-def _distinct(stored: Checkpoint) -> list[TensorInfo]:
+def _distinct(stored: Stored) -> list[TensorInfo]:
     return [stored.tensors[name] for name in sorted(stored.tensors) if name not in stored.tied]
 
 

@@ -24,7 +24,7 @@ def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
     return parse_object(read_small(path, limit), path)
 
 
-def parse_object(data: bytes, file: Path) -> dict[str, Any]:
+def parse_object(data: bytes, file: Path | str) -> dict[str, Any]:
     """Parse one JSON object strictly; `file` is what errors name."""
     _refuse_bomb(data, file)
     try:
@@ -46,7 +46,7 @@ def parse_object(data: bytes, file: Path) -> dict[str, Any]:
     return parsed
 
 
-def _refuse_bomb(data: bytes, file: Path) -> None:
+def _refuse_bomb(data: bytes, file: Path | str) -> None:
     """Refuse large JSON of mostly brackets, which would parse into many times its size."""
     brackets = data.count(b"{") + data.count(b"[")
     # a tensor's entry in a header of safetensors has three brackets in 47 bytes or more

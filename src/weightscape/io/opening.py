@@ -1,6 +1,6 @@
 """Opening whatever a path leads to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from weightscape.errors import BadCheckpoint, BadInput, NotFound, UnsupportedFormat
 from weightscape.io.adapter import Adapter
 from weightscape.io.adapter_config import read_lora_config, stands_beside
-from weightscape.io.checkpoint import Checkpoint, Contents, read_files, read_shards
+from weightscape.io.checkpoint import Checkpoint, read_files, read_shards
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
     ADAPTER_CONFIG,
@@ -101,7 +101,7 @@ def _open_whole(path: Path, folder: Path, name: str) -> Checkpoint:
             "use the model it was quantised from"
         )
     contents = read_shards(folder, name) if is_index(name) else read_files(folder, [name])
-    _refuse_bare_factors(path, contents)
+    refuse_bare_factors(path, contents.tensors)
     return Checkpoint(path, folder, contents, config)
 
 
@@ -119,9 +119,10 @@ def _open_adapter(path: Path, folder: Path, name: str) -> Checkpoint | Adapter:
     return Adapter(stored, config, path)
 
 
-def _refuse_bare_factors(path: Path, contents: Contents) -> None:
-    factors = sum(any(part in name for part in _FACTOR_NAMES) for name in contents.tensors)
-    if factors * 2 > len(contents.tensors):
+def refuse_bare_factors(path: Path | str, names: Collection[str]) -> None:
+    """Refuse the factors of an adapter without the file that says how they are multiplied."""
+    factors = sum(any(part in name for part in _FACTOR_NAMES) for name in names)
+    if factors * 2 > len(names):
         raise UnsupportedFormat(
             f"{path}: holds the factors of an adapter without its {ADAPTER_CONFIG}; "
             "save it with peft's save_pretrained, or merge it into its base"

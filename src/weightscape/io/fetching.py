@@ -1,0 +1,158 @@
+"""Fetching one file into a folder: resumed where it broke off, whole or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from weightscape.errors import BadCheckpoint, BadInput
+from weightscape.io.http import Body, HttpFile
+from weightscape.io.trying import Broken
+from weightscape.progress import Advance, Progress, silent
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known of a file before it is fetched, and the most bytes that are taken of it.
+
+    fixed: a file of that size under that name is this one; no server needs to be asked.
+    """
+
+    size: int | None = None
+    sha256: str | None = None
+    limit: int | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Notes:
+    """What the server told of the file that a part, or the whole, is of."""
+
+    size: int
+    mark: str
+
+
+def fetch_file(
+    file: HttpFile, target: Path, expected: Expected, *, progress: Progress = silent
+) -> None:
+    """Fetch a file; `target` appears when it is whole, with the size and SHA-256 it should have.
+
+    What broke off lies beside it as a hidden file, and goes on at its end as long as the server's
+    file is the same. A whole one is fetched again only if the server's has changed.
+
+    Raises BadInput where the disk has no room, BadCheckpoint where the file is not as expected.
+    """
+    if expected.fixed and target.is_file() and target.stat().st_size == expected.size:
+        return
+    part, notes = _hidden(target, "part"), _hidden(target, "told")
+    tries = file.tries()
+    with progress.stage(f"fetching {target.name}", total=expected.size, unit="B") as advance:
+        while True:
+            held = _size(part)
+            try:
+                if not _append(file, target, part, notes, expected, advance):
+                    return
+                break
+            except Broken as problem:
+                gained = _size(part) - held
+                if problem.stale:
+                    part.unlink(missing_ok=True)
+                tries.failed(problem, gained=gained)
+    if expected.sha256 is not None and _sha256(part) != expected.sha256:
+        part.unlink()
+        raise BadCheckpoint(
+            "what came has another SHA-256 than the hub tells; fetch it again", file=file.name
+        )
+    part.replace(target)
+
+
+def _append(
+    file: HttpFile, target: Path, part: Path, notes: Path, expected: Expected, advance: Advance
+) -> bool:
+    """Ask for what is missing and write it down; false if `target` is what the server has."""
+    told = _read_notes(notes)
+    # at least a byte is asked for, to hear of the file; nothing tells a part without notes from
+    # that of another file
+    held = min(_size(part), told.size - 1) if told else 0
+    with file.body(held, told.mark if told and held else None) as body:
+        _check(file, body, expected)
+        now = _Notes(body.size, body.mark) if body.size and body.mark else None
+        if body.start and now != told:
+            raise Broken("the file was changed since a part of it was fetched", stale=True)
+        if now is not None and now == told and now.size == _size(target):
+            return False
+        _refuse_full_disk(target, (body.size or 0) - body.start)
+        if not body.start:
+            target.unlink(missing_ok=True)  # notes are of one file: what is there or what comes
+            notes.write_text(json.dumps(asdict(now)) if now else "{}")
+        _write(file, body, part, expected, advance)
+    return True
+
+
+def _write(file: HttpFile, body: Body, part: Path, expected: Expected, advance: Advance) -> None:
+    with part.open("r+b" if body.start else "wb") as out:
+        out.seek(body.start)
+        out.truncate()
+        advance(body.start)
+        written = body.start
+        for piece in body.pieces:
+            out.write(piece)
+            written += len(piece)
+            advance(len(piece))
+            if written > (body.size if body.size is not None else expected.limit or written):
+                raise BadCheckpoint("is longer than its server says", file=file.name)
+        out.flush()
+        os.fsync(out.fileno())
+    if body.size is not None and written < body.size:
+        raise Broken(f"it ends after {written:,} of {body.size:,} bytes")
+
+
+def _check(file: HttpFile, body: Body, expected: Expected) -> None:
+    if expected.size is not None and body.size is not None and body.size != expected.size:
+        raise BadCheckpoint(
+            f"has {body.size:,} bytes, but should have {expected.size:,}", file=file.name
+        )
+    if expected.limit is not None and (body.size or 0) > expected.limit:
+        raise BadCheckpoint(
+            f"is {body.size:,} bytes; more than {expected.limit:,} is not fetched of such a file",
+            file=file.name,
+        )
+
+
+def _refuse_full_disk(target: Path, missing: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if missing > free:
+        raise BadInput(
+            f"{target.parent}: {missing:,} bytes are to be fetched and {free:,} are free; make "
+            "room, or set WEIGHTSCAPE_CACHE to a folder on another disk"
+        )
+
+
+def _hidden(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{suffix}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _read_notes(path: Path) -> _Notes | None:
+    try:
+        told = json.loads(path.read_text())
+        size, mark = told["size"], told["mark"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    sound = type(size) is int and size > 0 and isinstance(mark, str)
+    return _Notes(size, mark) if sound else None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
