@@ -114,6 +114,7 @@ def find_blend(
     with _folder(out, work) as folder:
         setting = Setting(
             spanned=spanned,
+            models=tuple(models),
             members=tuple(range(len(opened.models.names))),
             base=None if opened.with_base is None else len(opened.models.names),
             base_source=base,

@@ -11,7 +11,7 @@ from weightscape.tasks.finite import NonFinite
 from weightscape.tasks.intervals import evaluation_intervals
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.task import Task
-from weightscape.tuning.baselines import BASELINES, NotHad, Rival, Setting
+from weightscape.tuning.baselines import BASELINES, NotHad, NotMeant, Rival, Setting
 from weightscape.tuning.moving import with_layers
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.records import Baseline, Interval
@@ -62,6 +62,8 @@ def make_baselines(
             rival = make(part)
             made.append(_scored(name, rival, given, began))
         except (NotHad, NonFinite) as problem:
+            if names is None and isinstance(problem, NotMeant):
+                continue
             lacking.setdefault(str(problem), []).append(repr(name))
             given.progress.note(f"no baseline {name!r}: {problem}")
     notes = (f"no baseline {', '.join(names)}: {why}" for why, names in lacking.items())

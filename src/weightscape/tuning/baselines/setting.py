@@ -24,6 +24,10 @@ class NotHad(Exception):
     """A baseline cannot be made from what there is; the message says why."""
 
 
+class NotMeant(NotHad):
+    """A baseline is of other models than these; it is missed only where it was asked for."""
+
+
 NO_BASE = "it needs the base that the models came from"
 
 
@@ -32,7 +36,8 @@ class Setting:
     """What a search of weights had, for its rivals.
 
     spanned: the models that were blended, and behind them the base where there is one; `base` is
-    its number. base_source: where it came from, and `base_head` how a head is begun on it.
+    its number. models: where the `members` came from, in their order. base_source: where the base
+    came from, and `base_head` how a head is begun on it.
     task: its training rows are what models were fine-tuned on, its validation rows `dev`, what
     weights were found by. uncut: the task before rows were kept apart, where some were.
     scored: the task with the splits "dev" and "test" that all are scored on.
@@ -42,6 +47,7 @@ class Setting:
     """
 
     spanned: SpannedModels
+    models: tuple[Source, ...]
     members: tuple[int, ...]
     base: int | None
     base_source: Source | None
