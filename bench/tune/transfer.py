@@ -1,0 +1,255 @@
+"""Does a blend of adapted experts beat fine-tuning the base on a few rows? And its other rivals?
+
+    python -m bench.tune.transfer --work FOLDER [--seeds 3] [--first-seed 0] [--multi-task 1]
+
+Leave-one-task-out: experts of the other tasks, each fine-tuned on 100 rows of the target, their
+weights searched by `find_blend`, judged on test rows that nothing else looks at. The measure is
+the base, fine-tuned on all 100 rows: the blend's training and its search share as many.
+--multi-task N: of the first N seeds only, for it costs as much as all the rest. Killed, it goes on
+where it was; what was run so far is told. FOLDER: see bench/tune/parts.py.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import torch
+from bench import report
+from bench.connectivity.measure import run_all
+from bench.connectivity.tables import save
+from bench.regions.gains import over_targets
+from bench.regions.models import RECIPE, base_folder, task_named
+from bench.tune.parts import (
+    ROWS,
+    TARGETS,
+    TEST_ROWS,
+    TOKENS,
+    adapted_folder,
+    adapted_of,
+    adapting,
+    experts_of,
+    target_task,
+)
+
+from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.precision import multiplies_bfloat16
+from weightscape.tuning.baselines import BASELINES
+from weightscape.tuning.few_rows import hold_out
+from weightscape.tuning.finding import find_blend
+from weightscape.tuning.records import TuneResult
+from weightscape.tuning.search import Searching
+
+BLEND, PLAIN, FAIR = "blend", "fine-tuned base", "fine-tuned base, all rows"
+MULTI = "multi-task"
+SOURCE: FineTuning = replace(RECIPE, steps=50)
+"""Of each source in multi-task: half of what its expert had, for want of time."""
+
+
+def main() -> None:
+    """Run every target, seed after seed, and write the table, the picture and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--targets", nargs="+", default=TARGETS, choices=TARGETS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--multi-task", type=int, default=1, help="seeds that have it")
+    parser.add_argument("--keep", type=int, default=1, help="seeds whose adapted models are kept")
+    parser.add_argument("--only-tell", action="store_true", help="run nothing")
+    asked = parser.parse_args()
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    jobs = [
+        (target, seed, asked.work, seed < asked.multi_task, seed < asked.keep)
+        for seed in seeds
+        for target in asked.targets
+    ]
+    if not asked.only_tell:
+        run_all(run, jobs, 1, "target")
+    wanted = [(target, seed) for seed in seeds for target in TARGETS]
+    files = {it: file_of(*it, asked.work) for it in wanted}
+    runs = [json.loads(file.read_text()) for file in files.values() if file.is_file()]
+    table = summary(runs)
+    result = {
+        "settings": settings(),
+        "left": [
+            f"{target}, seed {seed}" for (target, seed), it in files.items() if not it.is_file()
+        ],
+        "summary": table,
+        "runs": runs,
+    }
+    report.keep("tune-transfer", result, module="bench.tune.transfer")
+    draw(table)
+    show(table)
+
+
+def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> None:
+    """Adapt, search and score for one target and seed, unless that is known."""
+    file = file_of(target, seed, work)
+    if file.is_file():
+        return
+    torch.set_num_threads(1)
+    began, busy = perf_counter(), process_time()
+    new = not adapted_folder(target, seed, work).is_dir()
+    models = adapted_of(target, seed, work)
+    adapted = perf_counter() - began, process_time() - busy
+    task = target_task(target, seed)
+    parts = work / "transfer-parts" / f"{target}-{seed}"
+    found = find_blend(
+        models,
+        task,
+        how=searching(seed),
+        base=base_folder(),
+        sources=[task_named(name, TOKENS) for name in experts_of(target, seed, work)],
+        baselines=[it for it in BASELINES.names() if multi_task or it != MULTI],
+        expert=SOURCE,
+        adapting=adapting(task),
+        work=parts,
+    )
+    told = {
+        "target": target,
+        "seed": seed,
+        "ways": ways_of(found),
+        "weights": dict(zip(found.names, found.best.weights.round(4).tolist(), strict=True)),
+        "sampler": found.sampler,
+        "evaluations": found.evaluations,
+        "notes": found.notes,
+        "train_rows": len(hold_out(task)[0].rows("train")),
+        "test_rows": len(task.rows("test")),
+        "adapt_seconds": adapted[0] if new else None,
+        "adapt_cpu_seconds": adapted[1] if new else None,
+        "seconds": perf_counter() - began,
+        "cpu_seconds": process_time() - busy,
+        "load": os.getloadavg()[0],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_suffix(".half")
+    half.write_text(json.dumps(report.without_nan(told)))
+    half.replace(file)
+    shutil.rmtree(parts, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(adapted_folder(target, seed, work))
+
+
+def searching(seed: int) -> Searching:
+    """Search by the defaults, in bfloat16 where that is faster."""
+    return Searching(autocast=torch.bfloat16 if multiplies_bfloat16() else None, seed=seed)
+
+
+def ways_of(found: TuneResult) -> dict[str, dict[str, Any]]:
+    """Give each way's scores on the test rows, the blend's first; seconds are its own alone."""
+    searched = found.seconds - sum(it.seconds for it in found.baselines)
+    own = {"seconds": searched, "why": f"{found.sampler}, {found.evaluations} evaluations"}
+    ways = {BLEND: {**found.held_out, **own}}
+    for it in found.baselines:
+        ways[it.name] = {**it.held_out, "seconds": it.seconds, "why": it.why}
+    return ways
+
+
+def settings() -> dict[str, Any]:
+    """Tell all that a run depends on, beside the code."""
+    how = asdict(searching(0))
+    return {
+        "rows": ROWS,
+        "test_rows": TEST_ROWS,
+        "tokens": TOKENS,
+        "adapting": asdict(adapting(target_task(TARGETS[0], 0))),
+        "source": asdict(SOURCE),
+        "searching": {name: str(value) for name, value in how.items() if name != "seed"},
+    }
+
+
+def file_of(target: str, seed: int, work: Path) -> Path:
+    """Say where a run is kept: runs of other settings are others."""
+    mark = blake2b(json.dumps(settings()).encode(), digest_size=6).hexdigest()
+    return work / "transfer" / mark / f"{target}-{seed}.json"
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sum up each way: its mean score, and what it gains over three others; best first.
+
+    Only of targets and seeds that have it: a way that was run on fewer is compared on those.
+    """
+    rows = []
+    for name in dict.fromkeys(name for it in runs for name in it["ways"]):
+        had = [it for it in runs if name in it["ways"]]
+        rows.append(
+            {
+                "way": name,
+                "accuracy": gains(had, name)["mean"]["value"],
+                "loss": float(np.mean([it["ways"][name]["loss"] for it in had])),
+                "targets": len({it["target"] for it in had}),
+                "runs": len(had),
+                "seconds": float(np.median([it["ways"][name]["seconds"] for it in had])),
+                "gain": gains(had, name, FAIR),
+                "over_plain": gains(had, name, PLAIN),
+                "over_blend": gains(had, name, BLEND),
+            }
+        )
+    return sorted(rows, key=lambda it: -it["gain"]["mean"]["value"])
+
+
+def gains(runs: Sequence[Mapping[str, Any]], one: str, other: str | None = None) -> dict[str, Any]:
+    """Sum up a way's accuracy in per cent over targets, or what it is above another's."""
+    found: dict[str, list[float]] = {}
+    for it in runs:
+        ways = it["ways"]
+        less = 0.0 if other is None else ways[other]["accuracy"]
+        found.setdefault(it["target"], []).append(100 * (ways[one]["accuracy"] - less))
+    return over_targets(found)
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the table."""
+    cells = [
+        (
+            it["way"],
+            f"{it['accuracy']:.1f}",
+            f"{it['loss']:.3f}",
+            points(it["gain"]["mean"]),
+            f"{it['gain']['wins']} of {it['targets']}",
+            points(it["over_blend"]["mean"]),
+            it["runs"],
+            f"{it['seconds']:.0f}",
+        )
+        for it in rows
+    ]
+    head = f"way|accuracy, %|loss|over {FAIR}|wins|over {BLEND}|runs|seconds"
+    report.show(head.split("|"), cells)
+
+
+def points(it: Mapping[str, float]) -> str:
+    """Write a gain with its interval."""
+    return f"{it['value']:+.2f} [{it['low']:+.2f}, {it['high']:+.2f}]"
+
+
+def draw(rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Draw what each way gains over the fair measure: the mean's interval, and every target."""
+    from matplotlib.figure import Figure
+
+    shown = [it for it in rows if it["way"] != FAIR]
+    figure = Figure(figsize=(8.4, 0.42 * len(shown) + 1.2), dpi=90, layout="constrained")
+    axes = figure.add_subplot()
+    for place, it in enumerate(shown):
+        colour = "#b5432f" if it["way"].startswith(BLEND) else "#2c6fb0"
+        each = list(it["gain"]["targets"].values())
+        axes.plot(each, [place] * len(each), "o", markersize=4, color=colour, alpha=0.3, mew=0)
+        mean = it["gain"]["mean"]
+        axes.plot([mean["low"], mean["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot([mean["value"]], [place], "o", markersize=7, color=colour)
+    axes.axvline(0, color="#999999", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [it["way"] for it in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"points above “{FAIR}”: mean with 95 % interval, and each target (pale)")
+    axes.grid(axis="x", color="#e5e5e5")
+    return save(figure, "tune-transfer.png")
+
+
+if __name__ == "__main__":
+    main()
