@@ -131,6 +131,17 @@ def read_layer(checkpoint: Readable, layer: str) -> Layer:
     return Dense(_finite(matrix, name))
 
 
+def same_layer(one: Layer, other: Layer) -> bool:
+    """Tell whether two layers hold the same numbers."""
+    if isinstance(one, Dense) and isinstance(other, Dense):
+        return torch.equal(one.matrix, other.matrix)
+    if isinstance(one, Product) and isinstance(other, Product):
+        return (
+            torch.equal(one.b, other.b) and torch.equal(one.a, other.a) and one.scale == other.scale
+        )
+    return False
+
+
 def _stored_name(checkpoint: Readable, layer: str) -> str:
     found = backbone(checkpoint.tensors, checkpoint.tied)
     names = [name for name in found.stored if name == layer]

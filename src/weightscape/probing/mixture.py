@@ -1,0 +1,76 @@
+"""The experts of several trees as one: a model goes to the expert of its tree, or to none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from weightscape.errors import MismatchedModels
+from weightscape.probing.expert import Expert, Floats
+from weightscape.probing.layers import Layer, Readable, read_layer
+from weightscape.probing.oddness import Oddness, odd_scores
+from weightscape.probing.router import Route, Router, router_of
+from weightscape.probing.stacks import stack_layers
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a model once it was read.
+
+    expert, vector: of its tree; None where it is of no known tree, which `route` says in words.
+    """
+
+    route: Route
+    expert: Expert | None
+    vector: Floats | None
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the model is of a known tree."""
+        return self.expert is not None
+
+    def oddness(self) -> Oddness | None:
+        """Compare the model with those of its tree; None where it has no tree."""
+        if self.expert is None or self.vector is None:
+            return None
+        models = self.expert.known
+        return odd_scores(
+            models.vectors[~models.held_out],
+            self.vector[None],
+            yardstick=models.vectors[models.held_out],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Experts, one a tree, and the router between them."""
+
+    experts: Mapping[str, Expert]
+    router: Router
+
+    def place(self, checkpoint: Readable, tree: str | None = None) -> Placed:
+        """Read the layers that are needed of a model, and give its vector by its tree's expert.
+
+        tree: where it is known to belong, as a LoRA adapter by the base that it names; else the
+        router tells. Raises MismatchedModels if a known tree's expert cannot read the model.
+        """
+        if tree is not None:
+            return self._placed(checkpoint, Route(tree, {}), {})
+        layers: dict[str, Layer] = {}
+        for name in self.router.layers:
+            try:
+                layers[name] = read_layer(checkpoint, name)
+            except MismatchedModels:
+                continue
+        return self._placed(checkpoint, self.router.route(layers), layers)
+
+    def _placed(self, checkpoint: Readable, route: Route, layers: Mapping[str, Layer]) -> Placed:
+        expert = None if route.tree is None else self.experts.get(route.tree)
+        if expert is None:
+            why = route.why or f"there is no expert of tree {route.tree!r}"
+            return Placed(Route(None, route.distances, why), None, None)
+        read = [layers.get(name) or read_layer(checkpoint, name) for name in expert.layers]
+        return Placed(route, expert, expert.embed([stack_layers([it]) for it in read])[0])
+
+
+def mixture_of(experts: Sequence[Expert]) -> Mixture:
+    """Put experts of different trees together; raise BadInput if a tree has several."""
+    return Mixture({it.tree: it for it in experts}, router_of(experts))
