@@ -6,15 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from weightscape.errors import WeightscapeError
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import ADAPTER_CONFIG
+from weightscape.io.model_card import CARD, read_card
 from weightscape.io.safetensors import read_metadata
 from weightscape.io.source import LocalFile
 
-_CARD_LIMIT = 64 << 10
 _HEADER_LIMIT = 8 << 20
 _LONGEST = 500
 _MOST = 16
@@ -48,7 +46,7 @@ def _claims(folder: Path, weights: str, alone: bool) -> Iterator[Any]:
             yield read_metadata(source, _HEADER_LIMIT).get("weightscape.parent")
     if not alone:
         yield _json_value(folder / ADAPTER_CONFIG, "base_model_name_or_path")
-        yield from _card_bases(folder / "README.md")
+        yield from _card_bases(folder / CARD)
         yield _json_value(folder / "config.json", "_name_or_path")
 
 
@@ -62,16 +60,5 @@ def _json_value(path: Path, key: str) -> Any:
 
 def _card_bases(card: Path) -> list[Any]:
     """Read ``base_model`` from the YAML at the top of a model card: one name or several."""
-    try:
-        source = LocalFile(card)
-        text = source.read(0, min(source.size(), _CARD_LIMIT)).decode("utf-8", errors="replace")
-        lines = text.splitlines()
-        if not lines or lines[0].strip() != "---":
-            return []
-        end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == "---")
-        # the base loader makes strings, lists and dicts only: no merges to blow up, no types
-        front = yaml.load("\n".join(lines[1:end]), Loader=yaml.BaseLoader)
-    except (WeightscapeError, StopIteration, yaml.YAMLError, RecursionError, ValueError):
-        return []
-    value = front.get("base_model") if isinstance(front, dict) else None
+    value = read_card(card).front.get("base_model")
     return value if isinstance(value, list) else [value]
