@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from weightscape.catalog.records import Label
-from weightscape.catalog.schema import labels, models
+from weightscape.catalog.schema import label_words, labels, models
 
 
 def put_labels(connection: Connection, source: str, said: Mapping[int, Iterable[Label]]) -> None:
@@ -56,6 +56,19 @@ def known_labels(connection: Connection) -> list[tuple[Label, int]]:
         .order_by(many.desc(), labels.c.label, labels.c.kind)
     )
     return [(Label(row.label, row.kind), row.many) for row in connection.execute(query)]
+
+
+def put_words(connection: Connection, said: Mapping[str, str]) -> None:
+    """Keep what labels mean in words, in place of what was kept of them before."""
+    for label, words in said.items():
+        connection.execute(delete(label_words).where(label_words.c.label == label))
+        connection.execute(insert(label_words).values(label=label, words=words))
+
+
+def words_of_labels(connection: Connection) -> dict[str, str]:
+    """Load the labels that were told in words, with these."""
+    query = select(label_words).order_by(label_words.c.label)
+    return {row.label: row.words for row in connection.execute(query)}
 
 
 def _with_names() -> Any:

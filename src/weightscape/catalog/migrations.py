@@ -151,6 +151,12 @@ def _keep_probes(connection: Connection) -> None:
             CheckConstraint("kind in ('class', 'task', 'tag')", name="known_label_kind"),
         ),
         Table(
+            "label_words",
+            frozen,
+            Column("label", Text, primary_key=True),
+            Column("words", Text, nullable=False),
+        ),
+        Table(
             "model_texts",
             frozen,
             Column("model_id", ForeignKey("models.id"), primary_key=True),

@@ -276,6 +276,14 @@ labels = Table(
     CheckConstraint("kind in ('class', 'task', 'tag')", name="known_label_kind"),
 )
 
+# what a label means where its name does not tell it (an id, an abbreviation)
+label_words = Table(
+    "label_words",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("words", Text, nullable=False),
+)
+
 # what full-text search reads of each model; `stamp` is the model's when its files were read for it
 model_texts = Table(
     "model_texts",

@@ -1,7 +1,7 @@
 """Labels as an encoder should read them: in words, put into sentences."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -36,12 +36,17 @@ def prompts(label: str, templates: Sequence[str]) -> list[str]:
 
 
 def label_vectors(
-    encoder: Encoder, labels: Sequence[str], *, templates: Sequence[str] | None = None
+    encoder: Encoder,
+    labels: Sequence[str],
+    *,
+    words: Mapping[str, str] | None = None,
+    templates: Sequence[str] | None = None,
 ) -> TextVectors:
     """Encode labels: the mean over the sentences, [labels, size], each row of L2 norm 1.
 
-    templates: sentences with a {} for the label (default: the encoder's own). Averaging prompts:
-    Radford et al. 2021 (2103.00020), section 3.1.4. Raises BadInput for a template without {}.
+    words: what labels mean, for those whose name does not tell it. templates: sentences with a {}
+    for the label (default: the encoder's own). Averaging prompts: Radford et al. 2021
+    (2103.00020), section 3.1.4. Raises BadInput for a template without {}.
     """
     chosen = tuple(encoder.templates if templates is None else templates)
     wrong = [it for it in chosen if "{}" not in it]
@@ -49,19 +54,22 @@ def label_vectors(
         raise BadInput(f"a template needs a {{}} where the label goes; got {wrong or 'none'}")
     if not labels:
         return np.zeros((0, encoder.size), dtype=np.float32)
+    meant = [(words or {}).get(label, label) for label in labels]
     # an encoder that only looks texts up knows labels as they are written
-    spelled = [
-        prompt
-        for label in labels
-        for prompt in ([label] if chosen == ("{}",) else prompts(label, chosen))
-    ]
+    as_written = chosen == ("{}",)
+    spelled = [it for label in meant for it in ([label] if as_written else prompts(label, chosen))]
     vectors = encoder.encode(spelled).reshape(len(labels), len(chosen), encoder.size)
     return normalised(vectors.mean(axis=1), encoder.identity)
 
 
 def text_vectors(
-    encoder: Encoder, labels: Iterable[str], *, templates: Sequence[str] | None = None
+    encoder: Encoder,
+    labels: Iterable[str],
+    *,
+    words: Mapping[str, str] | None = None,
+    templates: Sequence[str] | None = None,
 ) -> dict[str, Float32[np.ndarray, "size"]]:
     """Encode labels by name, as `label_vectors` does."""
     named = list(dict.fromkeys(labels))
-    return dict(zip(named, label_vectors(encoder, named, templates=templates), strict=True))
+    vectors = label_vectors(encoder, named, words=words, templates=templates)
+    return dict(zip(named, vectors, strict=True))

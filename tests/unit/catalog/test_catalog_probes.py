@@ -55,6 +55,14 @@ def test_known_labels_count_models_and_not_sayings(store, three):
         assert "c" not in labels.all_labels(connection)
 
 
+def test_a_label_s_words_are_the_last_ones_told(store):
+    with store.write() as connection:
+        labels.put_words(connection, {"n1": "goldfish", "n2": "tench"})
+        labels.put_words(connection, {"n2": "a tench"})
+    with store.read() as connection:
+        assert labels.words_of_labels(connection) == {"n1": "goldfish", "n2": "a tench"}
+
+
 def test_an_expert_of_the_same_name_takes_the_older_one_s_place(store, three):
     a, *_ = three
     with store.write() as connection:

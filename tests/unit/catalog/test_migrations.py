@@ -140,7 +140,7 @@ def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
 
 @pytest.mark.parametrize(
     "table",
-    "paths results studies study_batches trials labels model_texts model_words words_changed "
+    "paths results studies study_batches trials labels label_words model_texts model_words words_changed "
     "probe_experts probe_vectors".split(),
 )
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from weightscape.errors import BadCheckpoint, UnsupportedFormat
 from weightscape.io.json_files import read_json
-from weightscape.io.source import read_small
+from weightscape.probing.json_values import read_value
 
 Pooling = Literal["mean", "cls"]
 _LIMIT = 1 << 20
@@ -46,20 +46,9 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     file = folder / "modules.json"
     if not file.is_file():
         return []
-    # a list at the top, which `read_json` does not read: wrapped, it is an object
-    listed = parse_list(read_small(file, _LIMIT), file)
-    if not all(isinstance(it, dict) for it in listed):
-        raise BadCheckpoint("should list objects", file=file)
-    return listed
-
-
-def parse_list(data: bytes, file: Path) -> list[Any]:
-    """Parse a JSON list as strictly as objects are; `file` is what errors name."""
-    from weightscape.io.json_files import parse_object
-
-    listed = parse_object(b'{"it": ' + data + b"}", file)["it"]
-    if not isinstance(listed, list):
-        raise BadCheckpoint(f"should hold a list, but holds a {type(listed).__name__}", file=file)
+    listed = read_value(file, _LIMIT)
+    if not isinstance(listed, list) or not all(isinstance(it, dict) for it in listed):
+        raise BadCheckpoint("should be a list of objects", file=file)
     return listed
 
 

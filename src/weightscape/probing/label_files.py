@@ -1,0 +1,102 @@
+"""Files that say what models know: a table, JSON, or the truth of a zoo."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weightscape.catalog.records import Label, LabelKind
+from weightscape.errors import BadInput, NotFound, UnsupportedFormat
+from weightscape.io.json_files import read_json
+from weightscape.probing.label_tables import LIMIT, as_label, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledModel:
+    """A model as a file names it, by name or path, and what it is said to know."""
+
+    model: str
+    labels: tuple[Label, ...]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """What a file of labels says. words: what labels mean. ignored: columns that were not read."""
+
+    models: tuple[LabelledModel, ...]
+    words: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+def read_label_file(
+    file: Path, *, kind: LabelKind = "class", splits: Collection[str] = ()
+) -> LabelFile:
+    """Read a file of labels.
+
+    .csv, .tsv: a model and its labels a row, in one column (parted by ";", or written as a list)
+    or in several; rows of one model add up. Columns are told by the first row (model, label, class,
+    task, tag, with or without a number); without one, the first column is the model and the others
+    are labels of this kind. .json: an object of lists of labels by model, or a zoo's truth.json.
+    splits: the ones to read of a truth.json or a column `split` (default: all).
+
+    Raises NotFound, UnsupportedFormat, or BadInput with the line that makes no sense.
+    """
+    if not file.is_file():
+        raise NotFound(f"{file}: no such file of labels")
+    suffix = file.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        table = read_table(file, kind, splits)
+        _check_splits(file, splits, table.splits)
+        models = tuple(LabelledModel(name, labels) for name, labels in table.labels.items())
+        return LabelFile(models, ignored=table.ignored)
+    if suffix != ".json":
+        raise UnsupportedFormat(f"{file}: labels are read from .csv, .tsv and .json files")
+    told = read_json(file, LIMIT)
+    if "zoo" in told and isinstance(told.get("models"), dict):
+        return _read_truth(file, told, splits)
+    _check_splits(file, splits, ())
+    return LabelFile(tuple(LabelledModel(it, _listed(file, told, it, kind)) for it in told))
+
+
+def _listed(file: Path, told: Mapping[str, Any], model: str, kind: LabelKind) -> tuple[Label, ...]:
+    given = told[model]
+    listed = given if isinstance(given, list) else [given]
+    if not all(isinstance(it, str) for it in listed):
+        raise BadInput(f"{file}: the labels of {model[:80]!r} should be a list of texts")
+    return _labels(listed, kind, file)
+
+
+def _read_truth(file: Path, told: Mapping[str, Any], splits: Collection[str]) -> LabelFile:
+    """Read what a zoo says of its models: their classes, and the task and domain of others."""
+    models, known = [], set()
+    for name, model in told["models"].items():
+        if not isinstance(model, dict):
+            raise BadInput(f"{file}: model {name[:80]!r} should be an object")
+        split = model.get("split")
+        if isinstance(split, str):
+            known.add(split)
+        if splits and split not in splits:
+            continue
+        classes, where = model.get("classes"), model.get("path")
+        tasks = [model[it] for it in ("task", "domain") if isinstance(model.get(it), str)]
+        listed = classes if isinstance(classes, list) else []
+        labels = _labels([it for it in listed if isinstance(it, str)], "class", file)
+        path = file.parent / where if isinstance(where, str) and "\0" not in where else None
+        models.append(LabelledModel(name, labels + _labels(tasks, "task", file), path))
+    _check_splits(file, splits, known)
+    words = told.get("classes")
+    said = words.items() if isinstance(words, dict) else ()
+    meant = {label: as_label(str(text), "class", str(file)).label for label, text in said}
+    return LabelFile(tuple(models), meant)
+
+
+def _labels(texts: Sequence[str], kind: LabelKind, file: Path) -> tuple[Label, ...]:
+    return tuple(as_label(it, kind, str(file)) for it in texts if it.strip())
+
+
+def _check_splits(file: Path, splits: Collection[str], known: Collection[str]) -> None:
+    missing = sorted(set(splits) - set(known))
+    if missing:
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise BadInput(f"{file}: has no split {missing[0]!r}; {there}")

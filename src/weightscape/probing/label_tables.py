@@ -1,0 +1,143 @@
+"""Tables of labels: a model and what it knows a row, in one column or in several."""
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weightscape.catalog.records import Label, LabelKind
+from weightscape.errors import BadInput
+from weightscape.io.source import read_small
+from weightscape.probing.label_lists import LONGEST, is_label, read_list
+
+LIMIT = 256 << 20
+MODEL_COLUMNS = ("model", "models", "name", "model_name", "path", "file", "id")
+LABEL_COLUMNS: Mapping[str, LabelKind] = {
+    "label": "class",
+    "labels": "class",
+    "class": "class",
+    "classes": "class",
+    "task": "task",
+    "tasks": "task",
+    "dataset": "task",
+    "datasets": "task",
+    "tag": "tag",
+    "tags": "tag",
+}
+_NUMBER = re.compile(r"[\W_]*\d*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a table's columns are, by place. ignored: names of those that are not read."""
+
+    model: int
+    labels: Mapping[int, LabelKind]
+    split: int | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """Labels by model, in the order of the rows. splits: that the table has."""
+
+    labels: Mapping[str, tuple[Label, ...]]
+    splits: frozenset[str]
+    ignored: tuple[str, ...]
+
+
+def read_table(file: Path, kind: LabelKind, splits: Collection[str]) -> LabelTable:
+    """Read a .csv or .tsv; rows of one model add up. `kind` is that of labels without a heading.
+
+    Raises BadInput with the line that makes no sense.
+    """
+    rows = _rows(file)
+    if not rows:
+        raise BadInput(f"{file}: is empty; it should have a model and its labels a row")
+    columns = read_columns(rows[0][1])
+    if columns is None:
+        widest = max(len(cells) for _, cells in rows)
+        columns = Columns(0, dict.fromkeys(range(1, widest), kind))
+    else:
+        rows = rows[1:]
+    if not columns.labels:
+        raise BadInput(f"{file}: has no column of labels; call one label, class, task or tag")
+    found: dict[str, dict[Label, None]] = {}
+    known = set()
+    for number, cells in rows:
+        where = f"{file}, line {number}"
+        if split := _cell(cells, columns.split):
+            known.add(split)
+        if splits and split not in splits:
+            continue
+        name = _cell(cells, columns.model)
+        if not name:
+            raise BadInput(f"{where}: names no model")
+        found.setdefault(name, {}).update(dict.fromkeys(_labels_of(cells, columns, where)))
+    labels = {name: tuple(mine) for name, mine in found.items()}
+    return LabelTable(labels, frozenset(known), columns.ignored)
+
+
+def read_columns(header: Sequence[str]) -> Columns | None:
+    """Read a table's first row as names of columns; None where none of them names a model.
+
+    >>> read_columns(["model", "label 1", "label 2", "notes"])
+    Columns(model=0, labels={1: 'class', 2: 'class'}, split=None, ignored=('notes',))
+    """
+    named = [cell.strip().lower() for cell in header]
+    model = next((place for place, name in enumerate(named) if name in MODEL_COLUMNS), None)
+    if model is None:
+        return None
+    kinds = [LABEL_COLUMNS.get(_NUMBER.sub("", name)) for name in named]
+    split = named.index("split") if "split" in named else None
+    return Columns(
+        model,
+        {place: kind for place, kind in enumerate(kinds) if kind is not None},
+        split,
+        tuple(
+            header[place].strip()
+            for place, kind in enumerate(kinds)
+            if kind is None and place not in (model, split) and named[place]
+        ),
+    )
+
+
+def as_label(text: str, kind: LabelKind, where: str) -> Label:
+    """Make a label of a text, or raise BadInput that says where it stands."""
+    plain = " ".join(text.split())
+    if not is_label(plain):
+        raise BadInput(
+            f"{where}: {plain[:60]!r} is no label; one has 1 to {LONGEST} characters that can be "
+            "printed"
+        )
+    return Label(plain, kind)
+
+
+def _labels_of(cells: Sequence[str], columns: Columns, where: str) -> Iterator[Label]:
+    for place, kind in columns.labels.items():
+        cell = _cell(cells, place)
+        try:
+            texts = read_list(cell) if cell.startswith("[") else cell.split(";")
+        except BadInput as problem:
+            raise BadInput(f"{where}: {problem}") from None
+        yield from (as_label(text, kind, where) for text in texts if text.strip())
+
+
+def _cell(cells: Sequence[str], place: int | None) -> str:
+    return cells[place].strip() if place is not None and place < len(cells) else ""
+
+
+def _rows(file: Path) -> list[tuple[int, list[str]]]:
+    """Read the rows that are not empty, with the numbers of their last lines."""
+    try:
+        text = read_small(file, LIMIT).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file}: is not valid UTF-8 at byte {error.start}") from None
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return [(reader.line_num, cells) for cells in reader if any(it.strip() for it in cells)]
+    except csv.Error as problem:
+        raise BadInput(f"{file}, line {reader.line_num}: is no table: {problem}") from None
