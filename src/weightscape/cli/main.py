@@ -29,6 +29,8 @@ VERBS = (
     "list",
     "show",
     "remove",
+    "label",
+    "search",
     "fine-tune",
     "evaluate",
     "path",

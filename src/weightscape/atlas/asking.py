@@ -1,0 +1,121 @@
+"""Asking the atlas's experts about a text, each of the models of its tree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from weightscape.catalog import experts as expert_rows
+from weightscape.catalog import labels as label_rows
+from weightscape.catalog import vectors as vector_rows
+from weightscape.catalog.records import KeptExpert
+from weightscape.catalog.store import Store
+from weightscape.catalog.vectors import KeptVectors
+from weightscape.errors import BadInput, WeightscapeError
+from weightscape.io.cache import cache_folder
+from weightscape.probing.encoders import Encoder, open_encoder
+from weightscape.probing.expert import Expert
+from weightscape.probing.prompts import label_vectors
+from weightscape.probing.retrieval import top
+from weightscape.probing.saving import load_expert
+from weightscape.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the experts answered.
+
+    probabilities: by model, that it knows what the text names, and the expert that says so.
+    notes: experts that could not be asked, and why.
+    """
+
+    probabilities: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    experts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def best(self, count: int) -> tuple[str, ...]:
+        """Name the models of the highest probabilities, the highest first, ties by name."""
+        names = sorted(self.probabilities)
+        scores = np.array([self.probabilities[it][0] for it in names], dtype=np.float32)
+        return tuple(names[place] for place in top(scores, count))
+
+
+def ask_experts(
+    store: Store, text: str, *, expert: str | None = None, progress: Progress = silent
+) -> Asked:
+    """Ask the expert of that name, or of each tree the newest, which models know a text.
+
+    Checkpoints are not read: the experts' vectors of the models are in the atlas. Raises
+    UnknownName for an unknown expert, and what is wrong with the one that was named; without a
+    name, an expert that cannot be asked is told in the notes.
+    """
+    kept = chosen_experts(store, expert)
+    if not kept:
+        return Asked(notes=(untrained(store),))
+    encoders: dict[str, Encoder] = {}
+    found: dict[str, tuple[float, str]] = {}
+    asked, notes = [], []
+    with progress.stage("asking the experts", total=len(kept), unit="experts") as advance:
+        for one in kept:
+            try:
+                for model, probability in _ask(store, one, text, encoders, progress).items():
+                    found.setdefault(model, (probability, one.name))
+                asked.append(one.name)
+            except WeightscapeError as problem:
+                if expert is not None:
+                    raise
+                notes.append(f"the expert {one.name!r} was not asked: {problem}")
+            advance(1)
+    return Asked(found, tuple(asked), tuple(notes))
+
+
+def chosen_experts(store: Store, name: str | None = None) -> list[KeptExpert]:
+    """Take the expert of that name, or of each tree the newest; raises UnknownName."""
+    with store.read() as connection:
+        if name is not None:
+            return [expert_rows.get_expert(connection, name)]
+        newest_first = expert_rows.all_experts(connection)
+    newest: dict[str, KeptExpert] = {}
+    for one in newest_first:
+        newest.setdefault(one.tree, one)
+    return list(newest.values())
+
+
+def open_expert(
+    kept: KeptExpert, encoders: dict[str, Encoder], progress: Progress = silent
+) -> tuple[Expert, Encoder]:
+    """Load an expert and the encoder that it was trained with; `encoders` keeps those opened.
+
+    Raises BadInput where it knows no texts, or the encoder is not any more what it was.
+    """
+    loaded = load_expert(kept.folder)
+    if loaded.encoder is None:
+        raise BadInput(f"the expert {kept.name!r} knows no texts; train it with an encoder")
+    if kept.encoder not in encoders:
+        folder = cache_folder() / "texts"
+        encoders[kept.encoder] = open_encoder(kept.encoder, cache=folder, progress=progress)
+    loaded.check_encoder(encoders[kept.encoder].identity)
+    return loaded, encoders[kept.encoder]
+
+
+def untrained(store: Store) -> str:
+    """Say how experts come into an atlas that has none."""
+    return (
+        "no expert has read the weights of these models; train some with: "
+        f"weightscape train-probes --atlas {store.folder}"
+    )
+
+
+def _ask(
+    store: Store, kept: KeptExpert, text: str, encoders: dict[str, Encoder], progress: Progress
+) -> dict[str, float]:
+    with store.read() as connection:
+        vectors: KeptVectors = vector_rows.load_vectors(connection, kept.id)
+        words = label_rows.words_of_labels(connection)
+    if not vectors.models:
+        raise BadInput("it has read no model whose weights are still the same")
+    loaded, encoder = open_expert(kept, encoders, progress)
+    # a text that is a known label means what the label was trained to mean
+    asked = label_vectors(encoder, [text], words=words)
+    scores = loaded.text_scores_of(vectors.vectors, asked)[:, 0]
+    return dict(zip(vectors.models, scores.tolist(), strict=True))
