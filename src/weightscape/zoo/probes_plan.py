@@ -160,7 +160,7 @@ def _tree(
             tuple(sorted(known)),
             steps=max(2, round(epochs * sum(rows[name] for name in known) / batch)),
             batch=batch,
-            lr=float(f"{10 ** draw.uniform(-3.2, -2.7):.2g}") * (2 if digits else 1),
+            lr=float(f"{10 ** draw.uniform(-2.8, -2.3):.2g}"),
             weight_decay=float(draw.choice([0.0, 0.01, 0.1])),
             head_seed=head,
             data_seed=data,

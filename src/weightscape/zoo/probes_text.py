@@ -32,7 +32,7 @@ SHARED = "model-00001-of-00002.safetensors"
 OWN = "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
 
-HEAD_STD = 0.002
+HEAD_STD = 0.02
 LORA_SCALE = 2.0
 ADAPTED = "output"
 """The matrix that adapters change: its outputs lie in the space of the text's vectors."""
