@@ -7,7 +7,6 @@ FOLDER, the work folder of every bench here, has the experts in `models`, as
 makes them; a link to where they are already does as well.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.adapting import adapt
-from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
+from weightscape.tuning.few_rows import hold_out
 from weightscape.tuning.opening import OpenedModels, open_models
 from weightscape.tuning.selection import dev_rows
 
@@ -70,21 +69,27 @@ def experts_of(target: str, seed: int, work: Path) -> dict[str, Path]:
     return {task: found[task].folder for task in sources_of(target, work)}
 
 
-def adapting(task: Task) -> FineTuning:
-    """Give the recipe of the fine-tunings on a target: the default, in bfloat16 where that pays."""
-    rows = len(hold_out(task)[0].rows("train"))
-    return few_rows_fine_tuning(rows=rows, autocast=multiplies_bfloat16())
+def adapting() -> FineTuning:
+    """Give the recipe of the fine-tunings on a target, in bfloat16 where that pays.
+
+    By numbers, so that models which are there stay of use when the default is another one.
+    """
+    return FineTuning(lr=1e-4, steps=75, autocast=multiplies_bfloat16())
 
 
-def adapted_of(target: str, seed: int, work: Path, progress: Progress = silent) -> list[Path]:
+def adapted_of(
+    target: str,
+    seed: int,
+    work: Path,
+    progress: Progress = silent,
+    how: FineTuning | None = None,
+) -> list[Path]:
     """Fine-tune the experts on a target's rows, unless that is done; give the folders."""
-    task = target_task(target, seed)
-    experts: Mapping[str, Path] = experts_of(target, seed, work)
     made = adapt(
-        list(experts.values()),
-        task,
-        adapted_folder(target, seed, work),
-        adapting(task),
+        list(experts_of(target, seed, work).values()),
+        target_task(target, seed),
+        adapted_folder(target, seed, work, how),
+        how or adapting(),
         seed=seed,
         score_rows=64,
         progress=progress,
@@ -92,9 +97,10 @@ def adapted_of(target: str, seed: int, work: Path, progress: Progress = silent) 
     return [it.folder for it in made.models]
 
 
-def adapted_folder(target: str, seed: int, work: Path) -> Path:
-    """Say where a target's adapted models are kept."""
-    return work / "adapted" / f"{target}-{seed}"
+def adapted_folder(target: str, seed: int, work: Path, how: FineTuning | None = None) -> Path:
+    """Say where a target's adapted models are kept; those of another recipe have its name."""
+    recipe = "" if how in (None, adapting()) else f"-{how.steps}-{how.lr:g}"
+    return work / "adapted" / f"{target}-{seed}{recipe}"
 
 
 def opened(target: str, seed: int, work: Path, progress: Progress = silent) -> Opened:

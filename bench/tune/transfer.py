@@ -34,21 +34,27 @@ from bench.tune.parts import (
     TOKENS,
     adapted_folder,
     adapted_of,
-    adapting,
     experts_of,
     target_task,
 )
 
+from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.precision import multiplies_bfloat16
+from weightscape.tasks.task import Task
 from weightscape.tuning.baselines import BASELINES
-from weightscape.tuning.few_rows import hold_out
+from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.finding import find_blend
 from weightscape.tuning.records import TuneResult
 from weightscape.tuning.search import Searching
+from weightscape.zoo.derive import merge_models
 
 BLEND, PLAIN, FAIR = "blend", "fine-tuned base", "fine-tuned base, all rows"
-MULTI = "multi-task"
+UNIFORM, MULTI = "uniform soup", "multi-task"
+REFITTED = ", refitted"
+REFIT = FineTuning(lr=1e-4, steps=20, autocast=multiplies_bfloat16())
+"""Of a blend on all rows: those that the search had are learned, too."""
+
 SOURCE: FineTuning = replace(RECIPE, steps=50)
 """Of each source in multi-task: half of what its expert had, for want of time."""
 
@@ -96,28 +102,36 @@ def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> Non
         return
     torch.set_num_threads(1)
     began, busy = perf_counter(), process_time()
-    new = not adapted_folder(target, seed, work).is_dir()
-    models = adapted_of(target, seed, work)
+    task, how = target_task(target, seed), adapting(target, seed)
+    folder = adapted_folder(target, seed, work, how)
+    new = not folder.is_dir()
+    models = adapted_of(target, seed, work, how=how)
     adapted = perf_counter() - began, process_time() - busy
-    task = target_task(target, seed)
     parts = work / "transfer-parts" / f"{target}-{seed}"
+    shutil.rmtree(parts, ignore_errors=True)
     found = find_blend(
         models,
         task,
-        how=searching(seed),
+        parts / BLEND,
+        searching(seed),
         base=base_folder(),
         sources=[task_named(name, TOKENS) for name in experts_of(target, seed, work)],
         baselines=[it for it in BASELINES.names() if multi_task or it != MULTI],
         expert=SOURCE,
-        adapting=adapting(task),
+        adapting=how,
         work=parts,
     )
+    uniform = parts / UNIFORM
+    merge_models(models, uniform, weights=[1 / len(models)] * len(models))
     told = {
         "target": target,
         "seed": seed,
-        "ways": ways_of(found),
+        "ways": {
+            **ways_of(found),
+            f"{BLEND}{REFITTED}": refitted(parts / BLEND, task, seed),
+            f"{UNIFORM}{REFITTED}": refitted(uniform, task, seed),
+        },
         "weights": dict(zip(found.names, found.best.weights.round(4).tolist(), strict=True)),
-        "sampler": found.sampler,
         "evaluations": found.evaluations,
         "notes": found.notes,
         "train_rows": len(hold_out(task)[0].rows("train")),
@@ -132,9 +146,26 @@ def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> Non
     half = file.with_suffix(".half")
     half.write_text(json.dumps(report.without_nan(told)))
     half.replace(file)
-    shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(parts)
     if not keep:
-        shutil.rmtree(adapted_folder(target, seed, work))
+        shutil.rmtree(folder)
+
+
+def adapting(target: str, seed: int) -> FineTuning:
+    """Give the recipe of the fine-tunings on a target: the default."""
+    rows = len(hold_out(target_task(target, seed))[0].rows("train"))
+    return few_rows_fine_tuning(rows=rows, autocast=multiplies_bfloat16())
+
+
+def refitted(folder: Path, task: Task, seed: int) -> dict[str, Any]:
+    """Fine-tune a blend on all rows for a few steps, and score it."""
+    began = perf_counter()
+    how = replace(REFIT, data_seed=seed, dropout_seed=seed)
+    out = folder.with_name(f"{folder.name}{REFITTED}")
+    made = fine_tune(folder, task, out, how, score_rows=None)
+    why = f"then {REFIT.steps} steps on all {len(task.rows('train'))} training rows"
+    loss, metrics = made.scores.loss, made.scores.metrics
+    return {**metrics, "loss": loss, "seconds": perf_counter() - began, "why": why}
 
 
 def searching(seed: int) -> Searching:
@@ -159,8 +190,9 @@ def settings() -> dict[str, Any]:
         "rows": ROWS,
         "test_rows": TEST_ROWS,
         "tokens": TOKENS,
-        "adapting": asdict(adapting(target_task(TARGETS[0], 0))),
+        "adapting": asdict(adapting(TARGETS[0], 0)),
         "source": asdict(SOURCE),
+        "refit": asdict(REFIT),
         "searching": {name: str(value) for name, value in how.items() if name != "seed"},
     }
 

@@ -14,6 +14,9 @@ SHARE = 0.4
 READ = 20
 """How often a fine-tuning reads each of a few rows."""
 
+HASTE = 2
+"""Times the usual rate for a share of the steps that is as small, where all weights are trained."""
+
 FEWEST_STEPS, MOST_STEPS = 40, 120
 
 
@@ -65,16 +68,18 @@ def few_rows_fine_tuning(
 ) -> FineTuning:
     """Give the settings to fine-tune a model on so many rows, its head begun as drawn weights.
 
-    The rate is the method's own, and rows are read `READ` times each, by default.
+    By default rows are read `READ` times each at the method's own rate; where all weights are
+    trained, `HASTE` times faster, which is as good and costs less.
 
-    >>> few_rows_fine_tuning(rows=50).steps
-    62
+    >>> few_rows_fine_tuning(rows=80).steps
+    50
     """
+    haste = HASTE if method == "full" else 1
     how = FineTuning(
         method=method,
-        lr=LEARNING_RATES[method] if lr is None else lr,
+        lr=haste * LEARNING_RATES[method] if lr is None else lr,
         merge=method == "lora",
         autocast=autocast,
     )
-    usual = min(max(round(READ * rows / how.batch), FEWEST_STEPS), MOST_STEPS)
+    usual = min(max(round(READ * rows / (haste * how.batch)), FEWEST_STEPS), MOST_STEPS)
     return replace(how, steps=usual if steps is None else steps)
