@@ -25,14 +25,14 @@ def label_words(label: str) -> str:
     return parted or label
 
 
-def prompts(label: str, templates: Sequence[str]) -> list[str]:
-    """Put a label's words into sentences.
+def prompts(words: str, templates: Sequence[str]) -> list[str]:
+    """Put words into sentences.
 
-    >>> prompts("rec.autos", ("{}", "texts about {}"))
-    ['rec autos', 'texts about rec autos']
+    >>> prompts("cars", ("{}", "texts about {}"))
+    ['cars', 'texts about cars']
     """
     # str.format would read attributes that a label or template asks for
-    return [template.replace("{}", label_words(label)) for template in templates]
+    return [template.replace("{}", words) for template in templates]
 
 
 def label_vectors(
@@ -54,10 +54,12 @@ def label_vectors(
         raise BadInput(f"a template needs a {{}} where the label goes; got {wrong or 'none'}")
     if not labels:
         return np.zeros((0, encoder.size), dtype=np.float32)
-    meant = [(words or {}).get(label, label) for label in labels]
-    # an encoder that only looks texts up knows labels as they are written
-    as_written = chosen == ("{}",)
-    spelled = [it for label in meant for it in ([label] if as_written else prompts(label, chosen))]
+    told = words or {}
+    if chosen == ("{}",):  # an encoder that only looks texts up knows labels as they are written
+        meant = [told.get(label, label) for label in labels]
+    else:
+        meant = [told.get(label) or label_words(label) for label in labels]
+    spelled = [prompt for it in meant for prompt in prompts(it, chosen)]
     vectors = encoder.encode(spelled).reshape(len(labels), len(chosen), encoder.size)
     return normalised(vectors.mean(axis=1), encoder.identity)
 

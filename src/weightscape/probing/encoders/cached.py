@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ class CachedEncoder:
         if len(data) != 4 * self.size:
             return None
         vector = np.frombuffer(data, dtype="<f4").astype(np.float32)
-        return vector if abs(float(vector @ vector) - 1) < 1e-3 else None
+        norm = float(np.linalg.norm(vector.astype(np.float64)))
+        return vector if abs(norm - 1) < 1e-3 else None
 
     def _keep(self, text: str, vector: np.ndarray) -> None:
         if len(text) > _LONGEST:
@@ -63,4 +65,5 @@ class CachedEncoder:
             half.write_bytes(vector.astype("<f4").tobytes())
             half.replace(file)
         except OSError:  # a full disk or a folder that may not be written: nothing is kept
-            half.unlink(missing_ok=True)
+            with suppress(OSError):
+                half.unlink()

@@ -13,10 +13,16 @@ import torch
 from weightscape.errors import BadCheckpoint, BadInput
 from weightscape.io.json_files import read_json
 from weightscape.probing.encoders.encoder import TextVectors, normalised
-from weightscape.probing.encoders.model_folder import contents_hash, find_folder, opened_quietly
+from weightscape.probing.encoders.model_folder import (
+    HERE_ONLY,
+    check_whole,
+    contents_hash,
+    find_folder,
+    load_tokenizer,
+    opened_quietly,
+)
 from weightscape.progress import Progress, silent
 from weightscape.tasks.claimed_sizes import no_larger_than_stored
-from weightscape.tasks.token_numbers import check_token_numbers
 
 IMAGE_TEMPLATES = ("a photo of a {}",)
 BATCH = 64
@@ -65,15 +71,19 @@ class ClipText:
         if self._loaded is None:
             folder = self._folder
             with opened_quietly(str(folder)) as transformers, no_larger_than_stored(folder):
-                check_token_numbers(folder)
-                settings = {"local_files_only": True, "trust_remote_code": False}
-                tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **settings)
+                tokenizer = load_tokenizer(transformers, folder)
+                config = transformers.AutoConfig.from_pretrained(str(folder), **HERE_ONLY)
+                config = getattr(config, "text_config", config)
+                # of a whole CLIP, the tower's own settings need not tell it
+                config.projection_dim = self.size
                 module, info = transformers.CLIPTextModelWithProjection.from_pretrained(
-                    str(folder), dtype=torch.float32, output_loading_info=True, **settings
+                    str(folder),
+                    config=config,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    **HERE_ONLY,
                 )
-                missing = sorted(info.get("missing_keys", ()))
-                if missing:
-                    raise BadCheckpoint("is missing", file=folder, tensor=missing[0])
+                check_whole(folder, info)
             self._loaded = tokenizer, module.eval()
         return self._loaded
 

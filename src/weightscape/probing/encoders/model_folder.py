@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weightscape.errors import BadInput, NotFound
+from weightscape.errors import BadCheckpoint, BadInput, NotFound
 from weightscape.io import fingerprint, open_checkpoint
 from weightscape.progress import Progress, silent
 from weightscape.tasks.auto_models import TOKENIZER_FILES, import_transformers, telling
 from weightscape.tasks.bases import looks_like_path
 from weightscape.tasks.hub import needs_cache
+from weightscape.tasks.token_numbers import check_token_numbers
 
 _READ = ("*.json", "*.txt", "*.model", "*.safetensors")
 _LIMIT = 256 << 20
+_ADDED = {"special_tokens_map.json", "added_tokens.json"}
+HERE_ONLY = {"local_files_only": True, "trust_remote_code": False}
+"""What everything is loaded with: nothing is fetched, and no code that a model brings is run."""
 
 
 def find_folder(where: str, *, progress: Progress = silent) -> Path:
@@ -24,9 +28,9 @@ def find_folder(where: str, *, progress: Progress = silent) -> Path:
     Raises NotFound where there is neither, BadInput for a file.
     """
     folder = Path(where).expanduser()
-    if folder.is_dir():
+    if where and folder.is_dir():
         return folder
-    if folder.exists():
+    if where and folder.exists():
         raise BadInput(f"{where}: is a file; give the folder of a text model, or vectors:{where}")
     if not where or looks_like_path(where):
         raise NotFound(f"{where!r}: no such folder; give a text model's folder or hub id")
@@ -88,3 +92,22 @@ def opened_quietly(where: str) -> Iterator[Any]:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
+
+
+def load_tokenizer(transformers: Any, folder: Path) -> Any:
+    """Load a folder's tokenizer, which needs a padding token; raises BadInput or BadCheckpoint."""
+    there = {name for name in TOKENIZER_FILES if (folder / name).is_file()}
+    if not there - _ADDED:  # transformers would make an empty one, to which all texts are alike
+        raise BadInput(f"{folder}: no tokenizer in it; put its tokenizer files there")
+    check_token_numbers(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **HERE_ONLY)
+    if tokenizer.pad_token_id is None:
+        raise BadInput(f"{folder}: its tokenizer has no padding token")
+    return tokenizer
+
+
+def check_whole(folder: Path, info: Any) -> None:
+    """Raise BadCheckpoint where a model was loaded without some of its tensors."""
+    missing = sorted(name for name in info.get("missing_keys", ()) if "pooler" not in name)
+    if missing:
+        raise BadCheckpoint("is missing", file=folder, tensor=missing[0])

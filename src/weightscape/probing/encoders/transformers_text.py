@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from weightscape.errors import BadCheckpoint, BadInput, UnsupportedFormat
+from weightscape.errors import BadCheckpoint, UnsupportedFormat
 from weightscape.io.json_files import read_json
 from weightscape.probing.encoders.encoder import TextVectors, normalised
-from weightscape.probing.encoders.model_folder import contents_hash, find_folder, opened_quietly
+from weightscape.probing.encoders.model_folder import (
+    HERE_ONLY,
+    check_whole,
+    contents_hash,
+    find_folder,
+    load_tokenizer,
+    opened_quietly,
+)
 from weightscape.probing.encoders.sentence_layout import SentenceLayout, sentence_layout
 from weightscape.progress import Progress, silent
 from weightscape.tasks.claimed_sizes import no_larger_than_stored
-from weightscape.tasks.token_numbers import check_token_numbers
 
 # a bare word lies elsewhere than a sentence about it; the mean of some lies between what people
 # would write
@@ -81,20 +87,11 @@ class TransformersText:
         if self._loaded is None:
             folder = self._layout.transformer
             with opened_quietly(self._name) as transformers, no_larger_than_stored(folder):
-                check_token_numbers(folder)
-                tokenizer = transformers.AutoTokenizer.from_pretrained(
-                    str(folder), local_files_only=True, trust_remote_code=False
-                )
-                if tokenizer.pad_token_id is None:
-                    raise BadInput(f"{folder}: its tokenizer has no padding token")
+                tokenizer = load_tokenizer(transformers, folder)
                 module, info = transformers.AutoModel.from_pretrained(
-                    str(folder),
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
+                    str(folder), dtype=torch.float32, output_loading_info=True, **HERE_ONLY
                 )
-                _check_whole(folder, info)
+                check_whole(folder, info)
             self._loaded = tokenizer, module.eval()
         return self._loaded
 
@@ -103,12 +100,6 @@ def open_text(where: str, progress: Progress = silent) -> TransformersText:
     """Open the text model of a folder, or of a hub id (fetched whole, once)."""
     folder = find_folder(where, progress=progress)
     return TransformersText(folder, opened_by=None if Path(where).expanduser().is_dir() else where)
-
-
-def _check_whole(folder: Path, info: Any) -> None:
-    missing = sorted(name for name in info.get("missing_keys", ()) if "pooler" not in name)
-    if missing:
-        raise BadCheckpoint("is missing", file=folder, tensor=missing[0])
 
 
 def _positions(module: Any) -> int:
