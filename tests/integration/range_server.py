@@ -128,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             return served.busy.pop(0), {"Retry-After": "1"}, b""
         data = file.read_bytes()
         mark = f'"{hashlib.md5(data).hexdigest()}"'
+        if self.headers.get("If-None-Match") == mark and served.ranges:
+            return 304, {"ETag": mark}, b""
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         current = self.headers.get("If-Range") in (None, mark)
         if not (served.ranges and wanted and current):

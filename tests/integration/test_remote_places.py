@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import populations
 import pytest
 import torch
+from harness import ask, run
 from range_server import COMMIT, RangeServer, serving
 from safetensors.torch import save_file
 
+from weightscape.answers import AddAnswer, ChartAnswer
 from weightscape.errors import BadCheckpoint, BadInput, NotFound
 from weightscape.io import (
     HubPlace,
@@ -319,3 +322,27 @@ def test_places_are_told_apart(tmp_path, monkeypatch):
     assert locate("org/here") == Path("org/here")
     assert locate("org/slip") == Path("org/slip")  # org is a folder: a slip in a path
     assert locate("other/name@v1") == HubPlace("other/name", "v1")
+
+
+def test_charting_takes_models_of_hubs_and_urls_when_they_may_be_fetched(server, tmp_path, cache):
+    made = populations.family_tree(tmp_path / "models")
+    first, *others = sorted(it for it in made.folder.iterdir() if it.is_dir())
+    server.add_hub_model("org/first", first)
+    second = shutil.copytree(others[0], server.folder / "on/the/web/second")
+    given = ["org/first", f"{server.url}/on/the/web/{second.name}", made.folder / others[1].name]
+    assert "--download fetches it" in run("chart", *given).error()
+    assert "give --download" in run("add", given[1]).error()
+    assert not Path("atlas").exists()
+    answer = ask(ChartAnswer, "chart", "--download", *given)
+    assert sorted(answer.new) == sorted(["org/first", "second", others[1].name])
+    server.forget()
+    again = ask(AddAnswer, "add", "--download", *given)
+    assert not again.new and len(again.given) == 3
+    assert server.sent < 50_000
+
+
+def test_a_slip_in_a_path_is_not_looked_for_on_a_hub(server):
+    Path("models").mkdir()
+    for slip in ("models/slip", "nothing", "./org/name"):
+        assert run("chart", slip, "--download").error().endswith("no such file or folder")
+    assert not server.asked

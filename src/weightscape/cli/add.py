@@ -1,8 +1,5 @@
 """`weightscape add PATH...`: put checkpoints into the atlas without drawing anything."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from weightscape.cli import options
@@ -14,11 +11,12 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
+    paths: options.Places,
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     include: options.Include = None,
     exclude: options.Exclude = None,
     base: options.Base = None,
+    download: options.Download = False,
     verify: options.Verify = False,
     memory: options.Memory = "2GiB",
     threads: options.Threads = None,
@@ -32,20 +30,25 @@ def add(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console, gather, summary
-    from weightscape.cli.charting import check_filters, check_paths, nothing_found
+    from weightscape.cli.charting import check_filters, nothing_found
+    from weightscape.cli.places import bring_here, locate_all
     from weightscape.cli.raising import raise_file_limit
     from weightscape.errors import BadInput
 
     room = options.parse_size(memory)
-    check_paths([*paths, *(base or ())])
-    check_filters(paths, include or (), exclude or ())
+    places = locate_all(paths, fetched=download)
+    base_places = locate_all(base or (), fetched=download)
+    with console.progress(quiet or json) as progress:
+        here = bring_here(places, progress=progress)
+        bases = bring_here(base_places, progress=progress)
+    check_filters(here, include or (), exclude or ())
     raise_file_limit()
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         report = opened.add(
-            paths,
+            here,
             include=include or (),
             exclude=exclude or (),
-            bases=base or (),
+            bases=bases,
             verify=verify,
             memory=room,
             threads=threads,
@@ -53,7 +56,7 @@ def add(
             progress=progress,
         )
     if not report.given and not report.skipped:
-        raise BadInput(nothing_found(paths, ()))
+        raise BadInput(nothing_found(here, ()))
     answer = gather.added(report)
     if json:
         console.answer(answer)

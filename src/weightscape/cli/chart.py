@@ -1,6 +1,5 @@
 """`weightscape chart PATH...`: the main job."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,11 +16,12 @@ def register(app: typer.Typer) -> None:
 
 
 def chart(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
+    paths: options.Places,
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     include: options.Include = None,
     exclude: options.Exclude = None,
     base: options.Base = None,
+    download: options.Download = False,
     verify: options.Verify = False,
     memory: options.Memory = "2GiB",
     threads: options.Threads = None,
@@ -46,24 +46,28 @@ def chart(
     from weightscape.cli.charting import (
         chart_into,
         check_filters,
-        check_paths,
         check_plot,
         print_chart,
         show_page,
     )
+    from weightscape.cli.places import bring_here, locate_all
 
     # before an atlas is made: a mistyped path should leave nothing behind
     room = options.parse_size(memory)
-    check_paths([*paths, *(base or ())])
+    places = locate_all(paths, fetched=download)
+    base_places = locate_all(base or (), fetched=download)
     check_plot(plot)
-    check_filters(paths, include or (), exclude or ())
+    with console.progress(quiet or json) as progress:
+        here = bring_here(places, progress=progress)
+        bases = bring_here(base_places, progress=progress)
+    check_filters(here, include or (), exclude or ())
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
             opened,
-            paths,
+            here,
             include=include or (),
             exclude=exclude or (),
-            bases=base or (),
+            bases=bases,
             verify=verify,
             memory=room,
             threads=threads,

@@ -8,7 +8,7 @@ from weightscape.answers import ChartAnswer
 from weightscape.atlas import Atlas
 from weightscape.cli import console, gather, summary
 from weightscape.cli.raising import raise_file_limit
-from weightscape.errors import BadInput, NotFound
+from weightscape.errors import BadInput
 from weightscape.io import discover
 from weightscape.progress import Progress
 from weightscape.report.canvas import check_picture
@@ -58,13 +58,6 @@ def chart_into(
         map=gather.region_map(atlas, atlas.maps()),
         page=str(page.resolve()),
     )
-
-
-def check_paths(paths: Sequence[Path]) -> None:
-    """Refuse paths that are not there before anything is read."""
-    for path in paths:
-        if not path.exists():
-            raise NotFound(f"{path}: no such file or folder")
 
 
 def check_plot(plot: Path | None) -> None:

@@ -20,9 +20,19 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="No models whose names match; repeatable."),
 ]
+Places = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH", help="Folders or files; with --download URLs and hub ids as well."
+    ),
+]
 Base = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option("--base", metavar="PATH", help="A base outside the folder; repeatable."),
+]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch models of URLs and hubs (org/name[@revision])."),
 ]
 OneBase = Annotated[
     str | None,

@@ -85,7 +85,8 @@ def _fetch(
         expected = Expected(known.size, known.sha256, limit, fixed=True)
     path = target / label
     path.parent.mkdir(parents=True, exist_ok=True)
-    fetch_file(file, path, expected, progress=progress)
+    title = f"fetching {label} of {folder.shown}"
+    fetch_file(file, path, expected, title=title, progress=progress)
 
 
 def _weights(folder: WebFolder | HubFolder) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,8 +37,33 @@ class _Notes:
     mark: str
 
 
+class _Shown:
+    """How far a file is, shown from the first answer on: only that tells how long it is."""
+
+    def __init__(self, title: str, progress: Progress, stack: ExitStack) -> None:
+        self._title = title
+        self._progress = progress
+        self._stack = stack
+        self._advance: Advance | None = None
+        self._reached = 0
+
+    def at(self, reached: int, size: int | None) -> None:
+        if self._advance is None:
+            # what is there in no time need not be told, a model has many such files
+            told = silent if size is not None and size < _PIECE else self._progress
+            stage = told.stage(self._title, total=size, unit="B")
+            self._advance = self._stack.enter_context(stage)
+        self._advance(reached - self._reached)
+        self._reached = reached
+
+
 def fetch_file(
-    file: HttpFile, target: Path, expected: Expected, *, progress: Progress = silent
+    file: HttpFile,
+    target: Path,
+    expected: Expected,
+    *,
+    title: str = "fetching",
+    progress: Progress = silent,
 ) -> None:
     """Fetch a file; `target` appears when it is whole, with the size and SHA-256 it should have.
 
@@ -50,11 +76,12 @@ def fetch_file(
         return
     part, notes = _hidden(target, "part"), _hidden(target, "told")
     tries = file.tries()
-    with progress.stage(f"fetching {target.name}", total=expected.size, unit="B") as advance:
+    with ExitStack() as stack:
+        shown = _Shown(title, progress, stack)
         while True:
             held = _size(part)
             try:
-                if not _append(file, target, part, notes, expected, advance):
+                if not _append(file, target, part, notes, expected, shown):
                     return
                 break
             except Broken as problem:
@@ -71,38 +98,45 @@ def fetch_file(
 
 
 def _append(
-    file: HttpFile, target: Path, part: Path, notes: Path, expected: Expected, advance: Advance
+    file: HttpFile, target: Path, part: Path, notes: Path, expected: Expected, shown: _Shown
 ) -> bool:
     """Ask for what is missing and write it down; false if `target` is what the server has."""
     told = _read_notes(notes)
     # at least a byte is asked for, to hear of the file; nothing tells a part without notes from
     # that of another file
     held = min(_size(part), told.size - 1) if told else 0
-    with file.body(held, told.mark if told and held else None) as body:
+    whole = told is not None and target.is_file() and target.stat().st_size == told.size
+    with file.body(
+        held,
+        mark=told.mark if told and held else None,
+        unless=told.mark if told and whole else None,
+    ) as body:
+        if body.same:
+            return False
         _check(file, body, expected)
         now = _Notes(body.size, body.mark) if body.size and body.mark else None
         if body.start and now != told:
             raise Broken("the file was changed since a part of it was fetched", stale=True)
-        if now is not None and now == told and now.size == _size(target):
+        if whole and now == told:
             return False
         _refuse_full_disk(target, (body.size or 0) - body.start)
         if not body.start:
             target.unlink(missing_ok=True)  # notes are of one file: what is there or what comes
             notes.write_text(json.dumps(asdict(now)) if now else "{}")
-        _write(file, body, part, expected, advance)
+        _write(file, body, part, expected, shown)
     return True
 
 
-def _write(file: HttpFile, body: Body, part: Path, expected: Expected, advance: Advance) -> None:
+def _write(file: HttpFile, body: Body, part: Path, expected: Expected, shown: _Shown) -> None:
     with part.open("r+b" if body.start else "wb") as out:
         out.seek(body.start)
         out.truncate()
-        advance(body.start)
         written = body.start
+        shown.at(written, body.size)
         for piece in body.pieces:
             out.write(piece)
             written += len(piece)
-            advance(len(piece))
+            shown.at(written, body.size)
             if written > (body.size if body.size is not None else expected.limit or written):
                 raise BadCheckpoint("is longer than its server says", file=file.name)
         out.flush()

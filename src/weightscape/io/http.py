@@ -26,13 +26,15 @@ _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})")
 class Body:
     """A file as it comes: the byte that it starts at, the whole size if told, its pieces.
 
-    mark: its ETag, or else when it was changed.
+    mark: its ETag, or else when it was changed. same: it is the file that was asked not to be
+    sent again.
     """
 
     start: int
     size: int | None
     mark: str | None
     pieces: Iterator[bytes]
+    same: bool = False
 
 
 class HttpFile:
@@ -114,19 +116,27 @@ class HttpFile:
                 tries.failed(problem)
 
     @contextmanager
-    def body(self, start: int = 0, mark: str | None = None) -> Iterator[Body]:
+    def body(
+        self, start: int = 0, mark: str | None = None, unless: str | None = None
+    ) -> Iterator[Body]:
         """Ask for all from `start` on; raise Broken where the connection breaks.
 
         mark: that of what is held already. The answer starts at 0 where the server knows no
-        ranges or has another file by now.
+        ranges or has another file by now. unless: the mark of a file that need not be sent.
         """
         headers = {}
+        if unless:
+            dated = unless[:1] not in ('"', "W")
+            headers["If-Modified-Since" if dated else "If-None-Match"] = unless
         if start:
-            headers = {"Range": f"bytes={start}-"}
+            headers["Range"] = f"bytes={start}-"
             if mark and not mark.startswith("W/"):
                 headers["If-Range"] = mark
         with self._ask(headers) as (response, pieces):
             first, size = 0, _length(response)
+            if response.status_code == 304 and unless:
+                yield Body(0, None, unless, iter(()), same=True)
+                return
             if response.status_code == 206:
                 first, _, whole = self._range_of(response)
                 if first != start:
@@ -188,7 +198,7 @@ class HttpFile:
         with asked(
             self.url, headers, token=self._token, traffic=self.traffic, led_to=led_to
         ) as answer:
-            if answer.response.status_code in (200, 206):
+            if answer.response.status_code in (200, 206, 304):
                 self._led_to = answer.url if answer.url != self.url else None
             elif led_to is not None and answer.url == led_to:
                 self._led_to = None
