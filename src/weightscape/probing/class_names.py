@@ -62,9 +62,10 @@ def _of_lines(file: Path) -> dict[str, str]:
                 raise BadInput(
                     f"{file}, line {number}: should be an id and a name; got {line[:80]!r}"
                 )
-            named[label] = _plain(rest[0].strip().strip("\"'"))
+            named[label] = _plain(rest[0])
     return named
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.partition(",")[0].replace("_", " ").split())
+    first = name.partition(",")[0].strip().strip("\"'")
+    return " ".join(first.replace("_", " ").split())
