@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from planted_experts import CLASSES, plant_expert, save_meanings
+from weightscape.atlas import labelling
+from weightscape.atlas.asking import ask_experts
+from weightscape.atlas.searching import search
+from weightscape.catalog import experts, models, vectors
+from weightscape.catalog.records import KeptExpert, Label, Model, ModelFacts
+from weightscape.catalog.store import Store
+from weightscape.errors import BadInput, UnknownName
+from weightscape.probing.label_files import LabelFile, LabelledModel
+from weightscape.probing.saving import save_expert
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two experts of two trees and their encoder: trained once, put into an atlas by each test."""
+    folder = tmp_path_factory.mktemp("trained")
+    encoder = save_meanings(folder / "words.npz")
+    made = {"old": plant_expert(encoder, tree="old")}
+    expert, knows = made["old"]
+    # the same network over other models: what matters here is that each tree has its own
+    names = tuple(name.replace("old", "new") for name in expert.known.names)
+    other = replace(expert, tree="new", known=replace(expert.known, names=names))
+    made["new"] = other, {name.replace("old", "new"): own for name, own in knows.items()}
+    for tree, (one, _) in made.items():
+        save_expert(one, folder / tree)
+    return folder, encoder, made
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "atlas") as opened:
+        yield opened
+
+
+def register(store, names):
+    found = [
+        Model(
+            name=name,
+            path=f"/models/{name}",
+            kind="full",
+            format="safetensors",
+            fingerprint=f"print of {name}",
+            stamp=(),
+            nbytes=1,
+            parameters=1,
+            facts=ModelFacts(name),
+        )
+        for name in names
+    ]
+    with store.write() as connection:
+        return {it.name: it for it in models.register(connection, found)}
+
+
+def install(store, trained, trees=("old", "new"), **changes):
+    """Put experts and their models' vectors into the atlas, as training does."""
+    folder, encoder, made = trained
+    for tree in trees:
+        expert, knows = made[tree]
+        rows = register(store, knows)
+        kept = KeptExpert(f"{tree} expert", str(folder / tree), tree, expert.layer, encoder)
+        with store.write() as connection:
+            kept = experts.keep_expert(connection, replace(kept, **changes))
+            known = expert.known
+            read = {
+                rows[name].id: (rows[name].fingerprint, row)
+                for name, row in zip(known.names, known.vectors, strict=True)
+            }
+            vectors.put_vectors(connection, kept.id, read)
+
+
+def test_weights_say_which_models_know_a_thing_in_every_tree(store, trained):
+    install(store, trained)
+    knows = {**trained[2]["old"][1], **trained[2]["new"][1]}
+    shares = []
+    for wanted in CLASSES:
+        found = search(store, wanted, by=("weights",), count=12)
+        assert found.experts == ("new expert", "old expert") and found.read == len(knows)
+        shares.append(np.mean([wanted in knows[it.model] for it in found.hits]))
+        scores = [it.score for it in found.hits]
+        assert scores == sorted(scores, reverse=True)
+        assert all(it.score == it.probability and it.found_by == ("weights",) for it in found.hits)
+    prior = np.mean([len(it) / len(CLASSES) for it in knows.values()])
+    assert np.mean(shares) > 0.9 > prior + 0.3
+
+
+def test_both_finders_are_told_apart(store, trained):
+    install(store, trained, ("old",))
+    weights = [it.model for it in search(store, "cars", by=("weights",), count=3).hits]
+    register(store, ["elsewhere"])
+    rows = [LabelledModel(it, (Label("cars"),)) for it in (weights[2], "elsewhere")]
+    labelling.label_models(store, LabelFile(tuple(rows)), "file")
+    found = search(store, "cars", count=3)
+    first = found.hits[0]
+    assert (first.model, first.found_by) == (weights[2], ("weights", "text"))
+    assert first.expert == "old expert" and first.words is not None and first.words > 0
+    by_model = {it.model: it for it in found.hits}
+    assert by_model[weights[0]].found_by == ("weights",)
+    assert by_model[weights[0]].words is None
+    assert by_model["elsewhere"].found_by == ("text",)
+    assert by_model["elsewhere"].probability is None
+
+
+def test_text_alone_is_asked_without_opening_an_expert(store, trained):
+    install(store, trained, ("old",), folder="/gone")
+    found = search(store, "old-07", by=("text",))
+    assert found.hits[0].model == "old-07" and found.hits[0].found_by == ("text",)
+    assert found.experts == () and found.notes == ()
+
+
+def test_without_experts_text_is_searched_and_training_is_advised(store):
+    register(store, ["films-1", "cars-1"])
+    found = search(store, "films")
+    assert [it.model for it in found.hits] == ["films-1"]
+    assert "weightscape train-probes" in found.notes[0]
+    with pytest.raises(BadInput, match="weightscape train-probes"):
+        search(store, "films", by=("weights",))
+
+
+def test_the_newest_expert_of_a_tree_answers_unless_one_is_named(store, trained):
+    install(store, trained, ("old",), made="2001-01-01T00:00:00+00:00")
+    install(store, trained, ("old",), name="second", made="2002-01-01T00:00:00+00:00")
+    assert ask_experts(store, "cars").experts == ("second",)
+    assert search(store, "cars", expert="old expert").experts == ("old expert",)
+    with pytest.raises(UnknownName, match="nearest: second"):
+        search(store, "cars", expert="secnd")
+
+
+def test_an_expert_that_cannot_be_asked_is_told_and_the_others_answer(store, trained, tmp_path):
+    install(store, trained, ("old",), folder=str(tmp_path / "gone"))
+    install(store, trained, ("new",))
+    found = search(store, "cars")
+    assert found.experts == ("new expert",)
+    assert len(found.notes) == 1 and "'old expert' was not asked" in found.notes[0]
+    with pytest.raises(FileNotFoundError, match="holds no expert"):
+        search(store, "cars", expert="old expert")
+
+
+def test_another_encoder_is_not_mistaken_for_the_expert_s(store, trained, tmp_path):
+    other = save_meanings(tmp_path / "other.npz", seed=9)
+    install(store, trained, ("old",), encoder=other)
+    with pytest.raises(BadInput, match="was trained with the encoder vectors@"):
+        search(store, "cars", by=("weights",))
+
+
+def test_a_text_that_the_encoder_cannot_read_leaves_the_words(store, trained):
+    install(store, trained, ("old",))
+    found = search(store, "old-03 quux")
+    assert found.hits[0].model == "old-03"
+    assert "no vector of 'old-03 quux'" in found.notes[0]
+
+
+def test_removed_models_and_other_content_are_not_found_by_weights(store, trained):
+    install(store, trained, ("old",))
+    removed, changed = (it.model for it in search(store, "cars", by=("weights",), count=2).hits)
+    with store.write() as connection:
+        models.remove(connection, [removed])
+        again = replace(models.get(connection, changed), fingerprint="retrained")
+        (again,) = models.register(connection, [again])
+    found = {it.model for it in search(store, "cars", by=("weights",), count=100).hits}
+    assert not {removed, again.name} & found and len(found) == 47
+
+
+def test_a_label_is_searched_by_what_it_means(store, trained):
+    install(store, trained, ("old",))
+    labelling.explain_labels(store, {"n0815": "sports"})
+    assert (
+        search(store, "n0815", by=("weights",)).hits
+        == search(store, "sports", by=("weights",)).hits
+    )
+
+
+@pytest.mark.parametrize("text, changes", [(" ", {}), ("cars", {"count": 0}), ("cars", {"by": ()})])
+def test_a_search_for_nothing_is_refused(store, text, changes):
+    with pytest.raises(BadInput, match="a search needs"):
+        search(store, text, **changes)
