@@ -1,6 +1,7 @@
 """`tune` from the command line on tiny models: what its parts make, print, keep and refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -195,9 +196,61 @@ def test_a_blend_of_one_expert_is_refused_before_that_is_trained(place: Path) ->
     assert not (place / "lone.parts").exists()
 
 
-def test_minutes_alone_are_the_only_limit(place: Path, adapted: Path) -> None:
-    question = search(place, "--models", adapted, *SAMPLED, "--study", "by the clock")
+def test_minutes_alone_are_the_only_limit(place: Path, adapted: Path, tmp_path: Path) -> None:
+    question = ("tune", "search", "--models", adapted, "--target", place / "mine.csv", *SAMPLED)
+    question = (*question, "--out", tmp_path, "--atlas", tmp_path / "none", *QUICK)
     answer = ask(TuneAnswer, *question, "--minutes", 0.005)
     assert answer.trials and answer.evaluations == len(answer.trials)
     more = ask(TuneAnswer, *question, "--evaluations", len(answer.trials) + 2)
     assert len(more.trials) == len(answer.trials) + 2
+
+
+def test_what_is_made_is_in_the_atlas_and_its_tree_straight_after(
+    place: Path, tmp_path: Path
+) -> None:
+    atlas = ("--atlas", tmp_path / "atlas")
+    assert run("chart", place / "base", *atlas).code == 0
+    sources = [it for name in ("mood", "thing", "stars") for it in ("--sources", f"{name}.csv")]
+    given = [place / it if it.endswith(".csv") else it for it in sources]
+    asked = (
+        *("tune", "run", "--base", place / "base", *given, "--target", place / "mine.csv"),
+        *("-o", tmp_path / "blend", "--expert-steps", 20, "--expert-lr", 0.01, "--steps", 12),
+        *("--lr", 0.003, "--baselines", "none", "--evaluations", 1, *atlas, *QUICK),
+    )
+    answer = ask(TuneAnswer, *asked)
+    assert [answer.best.coefficients[it] for it in answer.models] == pytest.approx([1 / 3] * 3)
+    assert 'id="blends-card"' in (tmp_path / "atlas" / "index.html").read_text("utf-8")
+    parents = {(f"adapted/{it}", "blend", "merge") for it in answer.models}
+    assert edges(atlas) >= parents
+    for name in answer.models:
+        shown = json.loads(run("show", f"adapted/{name}", *atlas, "--json").out)
+        assert shown["declared"] == [f"experts/{name}"]
+    # its weights alone tell what it was made of: here nothing else does
+    for folder in ("blend.parts/experts", "blend.parts/mine/adapted", "blend"):
+        shutil.copytree(tmp_path / folder, tmp_path / "bare" / Path(folder).name)
+    shutil.copytree(place / "base", tmp_path / "bare" / "base")
+    for file in (tmp_path / "bare").rglob("provenance.json"):
+        file.unlink()
+    bare = ("--atlas", tmp_path / "other")
+    assert run("chart", tmp_path / "bare", *bare).code == 0
+    assert edges(bare) >= parents
+
+
+def edges(atlas: tuple[object, ...]) -> set[tuple[str, str, str]]:
+    answer = json.loads(run("tree", *atlas, "--json").out)
+    return {(it["parent"], it["child"], it["kind"]) for it in answer["edges"]}
+
+
+def test_an_atlas_can_be_left_as_it_is(place: Path, blended: TuneAnswer, tmp_path: Path) -> None:
+    atlas = ("--atlas", tmp_path / "atlas")
+    assert run("chart", place / "base", *atlas).code == 0
+    again = [it for it in whole(place) if it not in ("--atlas", place / "atlas")]
+
+    def names() -> set[str]:
+        return {it["name"] for it in json.loads(run("list", *atlas, "--json").out)["models"]}
+
+    ask(TuneAnswer, *again, *atlas, "--no-add")
+    assert names() == {"base"}
+    layered = ("-o", tmp_path / "layered", "--per-layer", "--expert-steps", 6)
+    ask(TuneAnswer, *again, *layered, *atlas)
+    assert {"base", "experts/mood", "adapted/mood"} <= names() and "layered" not in names()

@@ -46,6 +46,10 @@ def run(
     metric: options.Metric = None,
     out: options.Out = None,
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
+    add: Annotated[
+        bool,
+        typer.Option("--add/--no-add", help="Put what is made into the atlas, if there is one."),
+    ] = True,
     seed: options.Seed = 0,
     score_batch: options.ScoreBatch = 64,
     device: options.Device = None,
@@ -123,6 +127,8 @@ def run(
             device=device,
             trust_remote_code=trust_remote_code,
         )
+        if add:
+            tune_work.add_made(result, root, opened, seed, progress)
         answer, page = tune_work.finish(
             result,
             tune_work.made_models(result, opened),

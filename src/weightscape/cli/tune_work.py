@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightscape.cli import result_work
 from weightscape.cli.path_work import End, find_models, load_tasks
+from weightscape.cli.raising import raise_file_limit
 from weightscape.cli.result_work import Asked, Group
 from weightscape.cli.tune_wanted import Budget, Wanted, space_of
 from weightscape.errors import BadInput
@@ -212,6 +213,25 @@ def run(
             **loading(device, trust_remote_code),
         )
     return _told_of_bf16(result, wanted)
+
+
+def add_made(
+    result: "TuneResult", base: End, atlas: "Atlas | None", seed: int, progress: "Progress"
+) -> None:
+    """Put all that a run has made into the atlas, if there is one: its tree and page have it then.
+
+    But not a blend that the tree would take for a fine-tuned model and hang its parents on: one
+    with weights for each layer, or that extrapolates.
+    """
+    if atlas is None:
+        return
+    raise_file_limit()
+    made = [Path(base.source)] if base.name is None and Path(base.source).exists() else []
+    made += [] if result.experts is None else [it.folder for it in result.experts.experts]
+    made += [] if result.adaptation is None else [it.folder for it in result.adaptation.models]
+    mixed = result.space == "simplex" and not result.groups
+    made += [result.output] if mixed and result.output is not None else []
+    atlas.add(made, seed=seed, progress=progress)
 
 
 def made_models(result: "TuneResult", atlas: "Atlas | None") -> list[End]:

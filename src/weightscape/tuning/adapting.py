@@ -14,6 +14,7 @@ from torch import Tensor
 from weightscape.blending.centroid import centroid
 from weightscape.errors import BadInput
 from weightscape.io import open_checkpoint
+from weightscape.io.json_files import read_json
 from weightscape.progress import Progress, silent
 from weightscape.tasks.bases import find_base, is_adapter
 from weightscape.tasks.fine_tune import FineTuned, fine_tune
@@ -21,6 +22,7 @@ from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.label_order import Source
 from weightscape.tasks.live import LiveModel
+from weightscape.tasks.made_folder import PROVENANCE
 from weightscape.tasks.spanning import SpannedModels, open_span
 from weightscape.tasks.task import Task
 from weightscape.tuning.deltas import delta_cosines, head_cosines, head_distance
@@ -93,7 +95,8 @@ def adapt(
         part = PartProgress(progress, f"model {place + 1} of {len(names)}, {name}")
         there = (out / name).is_dir()
         start = _start(spanned, place, models[place], name, begun, cut)
-        made = _adapted(start, cut, out / name, how, seed, score_rows, part)
+        parent = _parent(models[place], spanned.names[place], out / name)
+        made = _adapted(start, cut, out / name, how, seed, score_rows, parent, part)
         drift = nan
         if begun is not None:
             heads.append(_head_of(made.folder, begun))
@@ -180,6 +183,7 @@ def _adapted(
     how: FineTuning,
     seed: int,
     score_rows: int | None,
+    parent: str,
     progress: Progress,
 ) -> FineTuned:
     own = replace(
@@ -187,9 +191,16 @@ def _adapted(
         data_seed=seed_of(start.name, how.data_seed + seed),
         dropout_seed=seed_of(start.name, how.dropout_seed + seed),
     )
-    return fine_tune(
-        start, task, out, own, parent=start.name, score_rows=score_rows, progress=progress
-    )
+    return fine_tune(start, task, out, own, parent=parent, score_rows=score_rows, progress=progress)
+
+
+def _parent(source: Source, name: str, out: Path) -> str:
+    """Say what a model comes from; by one part of its path it would be called like its child."""
+    if (out / PROVENANCE).is_file():
+        return str(read_json(out / PROVENANCE).get("parent", name))
+    if isinstance(source, LiveModel) or not Path(source).exists():
+        return name
+    return "/".join(Path(source).absolute().parts[-2:])
 
 
 def _head_of(folder: Path, begun: SharedHead) -> dict[str, Tensor]:
