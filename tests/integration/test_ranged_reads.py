@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from weightscape.errors import BadCheckpoint, BadInput, NeedsDownload, NotFound, UnknownName
 from weightscape.io import Adapter, open_any, open_checkpoint, open_remote, trying
+from weightscape.probing.layers import Dense, read_layer
 
 LAYER = "encoder.layer.1.weight"
 
@@ -246,6 +247,23 @@ def test_answers_that_make_no_sense_are_refused(server, status, headers, body):
     assert len(server.asked) == 1
 
 
+def test_a_server_that_sends_drop_by_drop_is_given_up(server):
+    write(server.folder / "a")
+    model = open_remote(f"{server.url}/a/model.safetensors")
+    data = (server.folder / "a" / "model.safetensors").read_bytes()
+
+    def answer(path, found):
+        first = int(server.asked[-1].headers["range"].removeprefix("bytes=").split("-")[0])
+        told = {"Content-Range": f"bytes {first}-{first}/{len(data)}"}
+        return 206, told, data[first : first + 1]
+
+    server.answer = answer
+    server.forget()
+    with pytest.raises(BadCheckpoint, match="sends 1 bytes of what it was asked for"):
+        model.tensor(LAYER)
+    assert len(server.asked) == 6
+
+
 @pytest.mark.parametrize("length", [0, 7])
 def test_files_too_short_for_a_header(server, length):
     (server.folder / "model.safetensors").write_bytes(b"x" * length)
@@ -330,3 +348,18 @@ def test_addresses_with_secrets_are_refused_or_not_shown(server):
         open_remote(f"{server.url}/model.safetensors?signature=hidden")
     assert "hidden" not in str(raised.value)
     assert "signature=hidden" in server.asked[0].path
+
+
+def test_reading_the_one_layer_of_an_expert_costs_little_more_than_the_layer(server):
+    file = write(server.folder / "a", width=384)
+    model = open_remote(f"{server.url}/a")
+    layer = read_layer(model, LAYER)
+    assert isinstance(layer, Dense) and torch.equal(layer.matrix, tensors(width=384)[LAYER])
+    assert server.sent <= 1.1 * 384 * 384 * 4 + header_size(file)
+    server.forget()
+    held = write_sharded(server.folder / "m")
+    model = open_remote(f"{server.url}/m")
+    assert torch.equal(read_layer(model, LAYER).matrix, held[LAYER])
+    headers = sum(header_size(it) for it in (server.folder / "m").glob("*.safetensors"))
+    index = (server.folder / "m" / "model.safetensors.index.json").stat().st_size
+    assert server.sent <= 1.1 * 96 * 96 * 4 + headers + index

@@ -202,6 +202,8 @@ def test_what_the_hubs_own_cache_has_is_not_fetched(server, tmp_path, cache):
     source.rename(kept)
     assert download(open_folder(locate("org/name"))) == kept
     assert not cache.exists()
+    (kept / "config.json").unlink()
+    assert download(open_folder(locate("org/name"))).is_relative_to(cache)
 
 
 def test_a_fetch_goes_on_where_it_was_stopped(server, tmp_path, cache, monkeypatch):

@@ -124,7 +124,8 @@ def _kept_by_hub(folder: HubFolder, labels: list[str]) -> Path | None:
     """Find a model that huggingface_hub has whole in its own cache, at the same commit."""
     from huggingface_hub import try_to_load_from_cache
 
-    repository, wanted, found = folder.repository, list(labels), Path()
+    repository, found = folder.repository, Path()
+    wanted = [*labels, *(it for it in folder.names() if it in ("config.json", ADAPTER_CONFIG))]
     while wanted:
         label = wanted.pop()
         path = folder.prefix + label

@@ -64,7 +64,7 @@ def is_safe(path: str) -> bool:
     """
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     outside = posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts
-    return bool(path) and path.isprintable() and not outside and posix.as_posix() == path
+    return bool(posix.name) and path.isprintable() and not outside and posix.as_posix() == path
 
 
 def _asked(place: HubPlace) -> "ModelInfo":

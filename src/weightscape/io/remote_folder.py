@@ -55,15 +55,20 @@ class WebFolder:
     def __init__(self, place: WebPlace) -> None:
         self.traffic = Traffic()
         self.shown = place.shown
+        self._given = place.url
         self.url, self.named = split_file(place.url)
+        self._names: tuple[str, ...] | None = None
         # so that a page which a hub shows is not asked without the token that it wants
         self._token = token() if origin(place.url) == origin(endpoint()) else None
         self._files: dict[str, HttpFile] = {}
 
     def names(self) -> tuple[str, ...]:
         """Ask for the files that a model's folder usually has, until one is there."""
-        if self.named is not None:
-            return (self.named,)
+        if self._names is None:
+            self._names = (self.named,) if self.named is not None else self._usual()
+        return self._names
+
+    def _usual(self) -> tuple[str, ...]:
         for name in _USUAL:
             if self._has(name):
                 return (name, ADAPTER_CONFIG) if name.startswith("adapter_") else (name,)
@@ -76,7 +81,8 @@ class WebFolder:
         """Give a file; the same one each time, which knows what it was told before."""
         _refuse_outside(label, self.shown)
         if label not in self._files:
-            url = beside(self.url, label)
+            # one that was given is asked for as it was written
+            url = self._given if label == self.named else beside(self.url, label)
             self._files[label] = HttpFile(url, token=self._token, traffic=self.traffic)
         return self._files[label]
 
