@@ -140,7 +140,7 @@ def _truth(
     words = {name: class_words(name) for name in (*classes, *digits)}
     return Truth(
         zoo="probes",
-        options=asdict(zoo),
+        options=asdict(zoo) | {"sources": list(zoo.sources)},  # as it is read back
         models=models,
         edges=edges,
         classes=words,

@@ -80,10 +80,10 @@ def features_of(
     base: Path, texts: Sequence[str], *, max_tokens: int, progress: Progress = silent
 ) -> dict[str, Tensor]:
     """Give `first`, `mixed` (in half precision) and `sentence` of texts, in their order."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base))
-    model = AutoModel.from_pretrained(str(base), dtype=torch.float32).eval()
+    model = _encoder(base)
     tokens = [
         tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"] for text in texts
     ]
@@ -102,6 +102,19 @@ def features_of(
     back = torch.tensor(order).argsort()
     first, mixed, sentence = (torch.cat(part)[back] for part in zip(*parts, strict=True))
     return {"first": first, "mixed": mixed, "sentence": sentence}
+
+
+def _encoder(base: Path) -> torch.nn.Module:
+    """Load a base without its pooler, which the features do not need, and without a bar."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, BertModel
+
+    with torch.random.fork_rng(devices=[]):
+        model = BertModel(AutoConfig.from_pretrained(str(base)), add_pooling_layer=False)
+    kept = model.state_dict()
+    stored = load_file(str(base / "model.safetensors"))
+    model.load_state_dict({name: stored[name].float() for name in kept})
+    return model.eval()
 
 
 def _read(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

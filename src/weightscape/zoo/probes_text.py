@@ -254,7 +254,8 @@ def _add_low_rank(layer: LastLayer, rank: int, generator: torch.Generator) -> No
         parameter.requires_grad_(name.startswith("classifier."))
     matrix = layer.get_submodule(ADAPTED)
     assert isinstance(matrix, nn.Linear)
-    factors = LowRank(matrix.weight, rank, LORA_SCALE)
+    with torch.random.fork_rng(devices=[]):
+        factors = LowRank(matrix.weight, rank, LORA_SCALE)
     with torch.no_grad():
         factors.a.normal_(std=matrix.in_features**-0.5, generator=generator)
     parametrize.register_parametrization(matrix, "weight", factors)
