@@ -38,13 +38,16 @@ from bench.tune.parts import (
     target_task,
 )
 
+from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.task import Task
 from weightscape.tuning.baselines import BASELINES
+from weightscape.tuning.cross_validation import SHARES, along
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.finding import find_blend
+from weightscape.tuning.opening import open_models
 from weightscape.tuning.records import TuneResult
 from weightscape.tuning.search import Searching
 from weightscape.zoo.derive import merge_models
@@ -131,6 +134,7 @@ def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> Non
             f"{BLEND}{REFITTED}": refitted(parts / BLEND, task, seed),
             f"{UNIFORM}{REFITTED}": refitted(uniform, task, seed),
         },
+        "shares": shares_of(found, models, task, seed),
         "weights": dict(zip(found.names, found.best.weights.round(4).tolist(), strict=True)),
         "evaluations": found.evaluations,
         "notes": found.notes,
@@ -166,6 +170,26 @@ def refitted(folder: Path, task: Task, seed: int) -> dict[str, Any]:
     why = f"then {REFIT.steps} steps on all {len(task.rows('train'))} training rows"
     loss, metrics = made.scores.loss, made.scores.metrics
     return {**metrics, "loss": loss, "seconds": perf_counter() - began, "why": why}
+
+
+def shares_of(
+    found: TuneResult, models: Sequence[Path], task: Task, seed: int
+) -> dict[str, dict[str, float]]:
+    """Score shares of the way from the mean of all models to the best weights on the search's rows.
+
+    What `search` chooses by cross-validation, in hindsight.
+    """
+    cut, _ = hold_out(task)
+    opened = open_models(models, cut, seed=seed).models
+    done = [it for it in found.trials if it.state == "complete"]
+    best = min(done, key=lambda it: it.loss).weights
+    start = np.full(len(models), 1 / len(models))
+    scores = {}
+    for share in SHARES:
+        opened.span.write(along(start, best, share)[1:], opened.model.module)
+        it = evaluate(opened.model, task, autocast=searching(seed).autocast)
+        scores[f"{share:g}"] = {"accuracy": it.metrics["accuracy"], "loss": it.loss}
+    return scores
 
 
 def searching(seed: int) -> Searching:
@@ -215,6 +239,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {
                 "way": name,
                 "accuracy": gains(had, name)["mean"]["value"],
+                "by_target": gains(had, name)["targets"],
                 "loss": float(np.mean([it["ways"][name]["loss"] for it in had])),
                 "targets": len({it["target"] for it in had}),
                 "runs": len(had),

@@ -19,6 +19,7 @@ from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.statistics import has_batch_statistics
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.candidates import CandidateLoss
+from weightscape.tuning.cross_validation import SHARES, Judged, along, judge_shares
 from weightscape.tuning.identity import StudyIdentity
 from weightscape.tuning.proposer import make_sampler
 from weightscape.tuning.racing import Racing
@@ -39,12 +40,16 @@ from weightscape.tuning.trust_region import Descent, descend
 
 __all__ = ["Searching", "search"]
 
+ENOUGH_TO_PART = 150
+"""From this many rows on, a third is kept to choose on; fewer are all searched and judged on."""
+
 
 @dataclass(slots=True)
 class _Run:
     """A search under way: what it was given, what was tried, and what is to be said of it.
 
-    proposed: by what candidates were proposed, in that order.
+    proposed: by what candidates were proposed, in that order. judged: by cross-validation, if that
+    was made.
     """
 
     spanned: SpannedModels
@@ -56,6 +61,12 @@ class _Run:
     trials: list[Trial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     proposed: list[str] = field(default_factory=list)
+    judged: Judged | None = None
+
+    def spent(self, loss: CandidateLoss) -> float:
+        """Give the evaluations on all rows that as many rows would have made as were read."""
+        read = loss.read + (0 if self.judged is None else self.judged.read)
+        return read / len(loss.dev)
 
     def left(self) -> float | None:
         """Give the minutes that are left, if they are counted."""
@@ -100,7 +111,8 @@ def search(
 
     First on the surrogate, from the uniform soup (the base, in a box); where that does not hold or
     the task has none, by the sampler from the best point. Then one of the best, the start among
-    them, is chosen on rows that were not searched on, and scored on the test split.
+    them, is chosen on rows that were not searched on; of few rows each is searched on, and
+    cross-validation tells how far to go from the start. The choice is scored on the test split.
 
     rows: development rows, by default those of the validation or else the training split.
     study: a catalog and a name under which the sampler's candidates are kept, to stop and go on.
@@ -117,15 +129,21 @@ def search(
     given, told = dev_rows(task) if rows is None else (tuple(rows), "")
     run.note(told)
     dev = given if how.limit is None else _sampled(given, how.limit, how.seed)
-    parts = _parts(run, dev) if how.choice else None
-    searched = dev if parts is None else parts.search
-    loss = _loss(run, searched, how.racing)
+    parts = _parts(run, dev) if how.choice else ()
     start = space.weights_of(space.start)
+    loss = _loss(run, dev, how.racing)
+    if parts and len(dev) < ENOUGH_TO_PART and _has_surrogate(run, loss):
+        run.judged = _judged(run, parts, start)
+    if parts and run.judged is None:
+        loss = _loss(run, parts[0].search, how.racing)
     begun = _descended(run, loss, start)
     if begun is None or not begun.held:
         _sampled_on(run, loss, study, start if begun is None else begun.weights)
     _check_finite(run, loss)
-    best = _chosen(run, loss, start, None if parts is None else parts.choice)
+    if run.judged is None:
+        best = _chosen(run, loss, start, parts[0].choice if parts else None)
+    else:
+        best = _shortened(run, loss, start, run.judged)
     return _result(run, loss, best, dev)
 
 
@@ -137,12 +155,12 @@ def _check(space: SearchSpace, count: int, groups: int) -> None:
         )
 
 
-def _parts(run: _Run, dev: tuple[Example, ...]) -> Parts | None:
-    """Keep rows to choose on, if there are enough."""
+def _parts(run: _Run, dev: tuple[Example, ...]) -> tuple[Parts, ...]:
+    """Cut rows into some to search on and others to choose on, if there are enough."""
     if len(dev) < 4 * FOLDS:
         run.note(f"{len(dev)} rows are too few to choose on others than those searched on")
-        return None
-    return part_rows(run.task, dev, seed=run.how.seed)[0]
+        return ()
+    return part_rows(run.task, dev, seed=run.how.seed)
 
 
 def _loss(run: _Run, rows: Sequence[Example], racing: Racing | None) -> CandidateLoss:
@@ -160,19 +178,50 @@ def _loss(run: _Run, rows: Sequence[Example], racing: Racing | None) -> Candidat
     )
 
 
+def _has_surrogate(run: _Run, loss: CandidateLoss) -> bool:
+    has = loss.dev.targets is not None and not has_batch_statistics(run.spanned.model.module)
+    return has and run.how.surrogate is not None
+
+
+def _judged(run: _Run, parts: Sequence[Parts], start: Weights) -> Judged | None:
+    """Judge shares of the way to the best weights; None where a loss is not finite."""
+    how, shares = run.how, len(parts) + 1  # the last one is the search on all rows
+    assert how.surrogate is not None
+    each = np.inf if how.evaluations is None else how.evaluations / shares
+
+    def going(part: int, of: CandidateLoss) -> bool:
+        left = run.left()
+        late = left is not None and left <= (how.minutes or 0.0) * (1 - (part + 1) / shares)
+        return not late and of.read < each * len(of.dev)
+
+    try:
+        with run.progress.stage("cross-validating"):
+            return judge_shares(
+                parts,
+                lambda rows: _loss(run, rows, None),
+                run.space,
+                start,
+                how.surrogate,
+                going=going,
+            )
+    except NonFinite as problem:
+        run.note(f"no cross-validation: {problem}")
+        return None
+
+
 def _descended(run: _Run, loss: CandidateLoss, start: Weights) -> Descent | None:
     """Search on the surrogate, where there is one."""
     how = run.how
     if how.surrogate is None:
         return None
-    if loss.dev.targets is None or has_batch_statistics(run.spanned.model.module):
+    if not _has_surrogate(run, loss):
         run.note("no surrogate: only labels and numbers, of networks without BatchNorm, have one")
         return None
     most = np.inf if how.evaluations is None else how.evaluations
 
     def going() -> bool:
         left = run.left()
-        return loss.read / len(loss.dev) < most and (left is None or left > 0)
+        return run.spent(loss) < most and (left is None or left > 0)
 
     run.proposed.append("surrogate")
     try:
@@ -195,7 +244,7 @@ def _sampled_on(
     """Search by the sampler, in a study."""
     how, space = run.how, run.space
     run.proposed.append(how.sampler)
-    spent = round(loss.read / len(loss.dev))
+    spent = round(run.spent(loss))
     count = None if how.evaluations is None else max(0, how.evaluations - spent)
     identity = _identity(run, loss, start)
     kept = temporary_study(identity) if study is None else nullcontext(open_study(*study, identity))
@@ -284,11 +333,30 @@ def _chosen(
         named = "the start of the search" if candidates[rival] is start else "the next best"
         rows = len(losses[best])
         run.note(warn_of_few(compare(losses[best], losses[rival]), rows, named))
-    found = [it for it in run.trials if np.array_equal(it.weights, candidates[best])]
+    return _trial_of(run, loss, candidates[best])
+
+
+def _shortened(run: _Run, loss: CandidateLoss, start: Weights, judged: Judged) -> Trial:
+    """Go from the start to the best weights as far as cross-validation says."""
+    best = finalists(run.trials, 1)[0]
+    chosen = judged.best
+    rival = 0 if chosen else len(SHARES) - 1
+    named = "the start of the search" if chosen else "the best weights on these rows"
+    rows = judged.losses.shape[1]
+    run.note(warn_of_few(compare(judged.losses[chosen], judged.losses[rival]), rows, named))
+    if SHARES[chosen] < 1:
+        run.note(
+            f"by cross-validation, {SHARES[chosen]:.0%} of the way from the start of the search to "
+            "the best weights is gone"
+        )
+    return _trial_of(run, loss, along(start, best, SHARES[chosen]))
+
+
+def _trial_of(run: _Run, loss: CandidateLoss, weights: Weights) -> Trial:
+    found = [it for it in run.trials if np.array_equal(it.weights, weights)]
     if found:
         return found[0]
-    outcome = loss(candidates[best])
-    run.tell(candidates[best], outcome, 0.0)
+    run.tell(weights, loss(weights), 0.0)
     return run.trials[-1]
 
 
@@ -309,7 +377,7 @@ def _result(run: _Run, loss: CandidateLoss, best: Trial, dev: tuple[Example, ...
         trials=tuple(run.trials),
         sampler=", ".join(run.proposed),
         space=run.space.kind,
-        evaluations=len(run.trials),
+        evaluations=len(run.trials) + (0 if run.judged is None else run.judged.evaluated),
         seconds=time.monotonic() - run.began,
         notes=tuple(run.notes),
     )

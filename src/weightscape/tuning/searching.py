@@ -20,7 +20,8 @@ class Searching:
     candidates that go through the network; minutes: at most, from the first candidate on. One of
     them is needed, and the first that is spent ends the search.
     racing, surrogate: None to do without. choice: whether a third of the rows is kept to choose
-    among the best on. layers: moving tensor to layer group, for a space of several groups.
+    among the best on; of few rows that have a surrogate, each third in turn, to choose how far to
+    go from the start to the best. layers: moving tensor to layer group, for a space of several groups.
     limit: development rows at most.
     """
 

@@ -10,6 +10,7 @@ from weightscape.catalog.store import Store
 from weightscape.errors import BadInput
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.spanning import open_span
+from weightscape.tuning.cross_validation import SHARES
 from weightscape.tuning.search import Searching, search
 from weightscape.tuning.search_space import SearchSpace
 from weightscape.tuning.trust_region import TrustRegion
@@ -44,7 +45,8 @@ def test_a_search_finds_weights_that_do_better_than_any_model_alone(spanned, how
     assert found.held_out["accuracy"] > max(alone) + 0.05
     assert found.best.weights.sum() == pytest.approx(1.0)
     assert found.names == ("first", "second", "third")
-    assert found.evaluations == len(found.trials)
+    crossed = found.evaluations - len(found.trials)
+    assert crossed > 0 if how.surrogate else crossed == 0
     assert [trial.number for trial in found.trials] == list(range(len(found.trials)))
     assert found.best.number < len(found.trials)
 
@@ -79,6 +81,18 @@ def test_training_rows_and_rows_that_are_too_few_are_told(spanned):
     found = search(spanned, largest(24), progress=notes)
     assert "keep a validation split apart" in found.notes[0]
     assert [it for it in notes.told if "best so far" not in it] == list(found.notes)
+
+
+def test_of_few_rows_all_are_searched_on_and_cross_validation_tells_how_far_to_go(spanned):
+    found = search(spanned, TASK)
+    whole = search(spanned, TASK, Searching(choice=False))
+    assert found.trials[0].rows == len(TASK.splits["train"])
+    way = whole.best.weights - 1 / 3
+    share = (found.best.weights - 1 / 3) @ way / (way @ way)
+    assert min(abs(share - it) for it in SHARES) < 1e-9
+    assert np.allclose(found.best.weights, 1 / 3 + share * way)
+    kept = search(spanned, largest(200))
+    assert kept.trials[0].rows == 200 - 200 // 3 - 1
 
 
 def test_where_the_surrogate_does_not_hold_the_sampler_goes_on(monkeypatch):
