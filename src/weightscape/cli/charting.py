@@ -7,6 +7,7 @@ from pathlib import Path
 from weightscape.answers import ChartAnswer
 from weightscape.atlas import Atlas
 from weightscape.cli import console, gather, summary
+from weightscape.cli.places import as_typed
 from weightscape.cli.raising import raise_file_limit
 from weightscape.errors import BadInput
 from weightscape.io import discover
@@ -46,9 +47,7 @@ def chart_into(
     )
     if not (report.given or report.skipped) or not atlas.models():
         raise BadInput(nothing_found(paths, report.skipped))
-    typed = "weightscape " + " ".join(sys.argv[1:])
-    command = typed.encode("utf-8", "backslashreplace").decode()
-    data = collect(atlas, recent=report.given, command=command)
+    data = collect(atlas, recent=report.given, command=as_typed(sys.argv[1:]))
     page = write_page(data, atlas.folder / "index.html")
     if plot is not None:
         plot_overview(data, plot)

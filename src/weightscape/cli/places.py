@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weightscape.errors import BadInput, NotFound
-from weightscape.io import HubPlace, Location, locate
+from weightscape.io import HubPlace, Location, WebPlace, locate
 from weightscape.io.download import download
+from weightscape.io.locations import without_secrets
 from weightscape.io.remote_folder import open_folder
 from weightscape.progress import Progress
 
@@ -34,13 +35,26 @@ def bring_here(places: Sequence[Location], *, progress: Progress) -> list[Path]:
     ]
 
 
-def _refuse(text: str, place: Location) -> None:
+def as_typed(arguments: Sequence[str]) -> str:
+    """Write a command line as it may be kept: without the secrets of its URLs.
+
+    >>> as_typed(["chart", "https://models.example/a?key=1"])
+    'weightscape chart https://models.example/a'
+    """
+    shown = [
+        without_secrets(it) if it.lower().startswith(("http://", "https://")) else it
+        for it in arguments
+    ]
+    return " ".join(["weightscape", *shown]).encode("utf-8", "backslashreplace").decode()
+
+
+def _refuse(text: str, place: WebPlace | HubPlace) -> None:
     if isinstance(place, HubPlace) and not text.startswith("hub:"):
         # more often a slip in a path than a model of the hub
         raise NotFound(
             f"{text}: no such file or folder; if it is a hub's model, --download fetches it"
         )
     raise BadInput(
-        f"{text}: is not on this machine; give --download to fetch it into the cache, since "
+        f"{place.shown}: is not on this machine; give --download to fetch it into the cache, since "
         "comparing models reads all of their weights"
     )

@@ -91,7 +91,7 @@ def asked(
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"the server cannot be reached ({_cause(error)})"
             raise Broken(reason, unheard=True) from None
-        except (httpx2.TransportError, httpx2.StreamError) as error:
+        except httpx2.TransportError as error:
             raise Broken(f"the connection breaks ({_cause(error)})") from None
     raise BadCheckpoint(f"the server leads on more than {_REDIRECTS} times", file=name)
 
