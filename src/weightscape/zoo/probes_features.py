@@ -114,7 +114,8 @@ def _encoder(base: Path) -> torch.nn.Module:
     kept = model.state_dict()
     stored = load_file(str(base / "model.safetensors"))
     model.load_state_dict({name: stored[name].float() for name in kept})
-    return model.eval()
+    model.eval()
+    return model  # type: ignore[no-any-return]
 
 
 def _read(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
