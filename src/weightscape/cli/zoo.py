@@ -185,7 +185,7 @@ def probes(
         truth = make_probes_zoo(
             folder, preset=preset, workers=workers, progress=progress, **changes
         )
-    _answer(truth, folder, json)
+    _answer_by_tree(truth, folder, json)
 
 
 def _answer(truth: "Truth", folder: Path, json: bool) -> None:
@@ -208,3 +208,25 @@ def _answer(truth: "Truth", folder: Path, json: bool) -> None:
     columns = ("model", "kind", "made from", "task", "accuracy")
     console.out().print(console.table(columns, rows, right="accuracy"))
     console.note(f"{len(rows)} models in {folder}; their truth is in {folder / 'truth.json'}")
+
+
+def _answer_by_tree(truth: "Truth", folder: Path, json: bool) -> None:
+    """Print the truth, or a line for each tree: hundreds of models fit on no screen."""
+    from weightscape.cli import console
+
+    if json:
+        console.answer(truth)
+        return
+    rows = []
+    for tree in dict.fromkeys(model.tree for model in truth.models.values()):
+        models = [model for model in truth.models.values() if model.tree == tree and model.split]
+        scores = [model.scores["accuracy"] for model in models]
+        splits = [model.split for model in models]
+        known = {name for model in models for name in model.classes}
+        told = ", ".join(f"{splits.count(split)} {split}" for split in dict.fromkeys(splits))
+        mean = f"{sum(scores) / len(scores):.3f}" if scores else ""
+        rows.append((tree or "", str(len(models)), str(len(known)), told, mean))
+    columns = ("tree", "models", "classes", "splits", "mean accuracy")
+    console.out().print(console.table(columns, rows, right="mean accuracy"))
+    count = len(truth.models)
+    console.note(f"{count} models in {folder}; their truth is in {folder / 'truth.json'}")
