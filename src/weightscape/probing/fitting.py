@@ -91,7 +91,7 @@ def fit(
 
 
 def _is_over(fitted: Fitted, how: ProbeTraining) -> bool:
-    return fitted.epoch - fitted.best_epoch >= how.patience
+    return fitted.epoch - fitted.risen >= how.patience
 
 
 def _epoch(
@@ -150,6 +150,9 @@ def _look(state: State, valid: Models, texts: Tensor | None, fitted: Fitted) -> 
     score = validation_score(state.smooth, valid, texts)
     fitted.history.append((fitted.epoch, score))
     if score > fitted.best:
+        fitted.risen = fitted.epoch
+    # few models are ranked right before the scores are sure: of equal looks the last is kept
+    if score >= fitted.best:
         fitted.best, fitted.best_epoch = score, fitted.epoch
         state.best.load_state_dict(state.smooth.state_dict())
 

@@ -21,11 +21,13 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 class Fitted:
     """How a training went: the validation score at each look, and the best one.
 
-    epoch: of the last look. best: -1 before the first one.
+    epoch: of the last look. best: -1 before the first one; best_epoch: of the last look that was
+    as good, risen: of the first.
     """
 
     epoch: int = 0
     best_epoch: int = 0
+    risen: int = 0
     best: float = -1.0
     history: list[tuple[int, float]] = field(default_factory=list)
 
