@@ -7,6 +7,7 @@ rows serve to search and all to judge, and none to judge what it was searched on
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -58,9 +59,7 @@ def judge_shares(
     columns, read, evaluated = [], 0, 0
     for number, part in enumerate(parts):
         loss = loss_on(part.search)
-        found = descend(
-            loss, space, start, how, going=lambda at=number, of=loss: going(at, of)
-        ).weights
+        found = descend(loss, space, start, how, going=partial(going, number, loss)).weights
         judge = loss_on(part.choice)
         columns.append(np.stack([judge.losses(along(start, found, share)) for share in SHARES]))
         read += loss.read + judge.read

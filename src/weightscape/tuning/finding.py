@@ -1,6 +1,7 @@
 """The best blend of models for a task: searched, written, and scored beside its rivals."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,18 @@ from weightscape.progress import Progress, silent
 from weightscape.tasks.batches import sample_rows
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.label_order import Source
+from weightscape.tasks.live import LiveModel
 from weightscape.tasks.made_folder import check_free
+from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.adapting import merged_words
 from weightscape.tuning.baselines import BASELINES, Setting
 from weightscape.tuning.blend_writing import write_blend
 from weightscape.tuning.experts import whole_models
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
+from weightscape.tuning.moving import with_layers
 from weightscape.tuning.opening import open_models
-from weightscape.tuning.records import TuneResult
+from weightscape.tuning.records import TuneResult, Weights
 from weightscape.tuning.rivals import make_baselines, split_scores
 from weightscape.tuning.search import search
 from weightscape.tuning.searching import Searching, check_searching
@@ -129,6 +133,7 @@ def find_blend(
             how=how,
             folder=folder,
             progress=progress,
+            blend=lambda: _copy(searched, found.best.weights, layers),
             loading=loading,
         )
         rivals, lacking = make_baselines(setting, baselines)
@@ -139,6 +144,13 @@ def find_blend(
         notes=tuple(dict.fromkeys((*notes, *found.notes, *lacking))),
         output=written,
     )
+
+
+def _copy(searched: SpannedModels, weights: Weights, layers: Mapping[str, int] | None) -> LiveModel:
+    """Copy the blend out of the one module of a span, where rivals stood since."""
+    spanned = searched if layers is None else with_layers(searched, layers)
+    spanned.span.write(weights[..., 1:], spanned.model.module)
+    return replace(spanned.model, module=copy.deepcopy(spanned.model.module))
 
 
 def parts_of(out: str | Path) -> Path:

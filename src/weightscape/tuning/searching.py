@@ -21,8 +21,8 @@ class Searching:
     them is needed, and the first that is spent ends the search.
     racing, surrogate: None to do without. choice: whether a third of the rows is kept to choose
     among the best on; of few rows that have a surrogate, each third in turn, to choose how far to
-    go from the start to the best. layers: moving tensor to layer group, for a space of several groups.
-    limit: development rows at most.
+    go from the start to the best. layers: moving tensor to layer group, for a space of several
+    groups. limit: development rows at most.
     """
 
     space: SearchSpace | None = None

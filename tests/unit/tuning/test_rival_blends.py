@@ -142,5 +142,5 @@ def test_a_caller_keeps_its_own_models():
 def test_all_names_of_the_question_are_registered():
     assert set(BASELINES.names()) == {
         *COMPUTED, "model stock", "fine-tuned base", "fine-tuned base, all rows", "multi-task",
-        "factor average",
+        "factor average", "blend, refitted",
     }  # fmt: skip

@@ -52,6 +52,8 @@ def test_all_rivals_are_beside_it_or_said_to_be_missing(run):
         assert set(one.held_out) == {"accuracy", "loss"}
     saw_all = next(it for it in found.baselines if it.name == "fine-tuned base, all rows")
     assert saw_all.loss is None and "all 48 training rows" in saw_all.why
+    refitted = next(it for it in found.baselines if it.name == "blend, refitted")
+    assert refitted.loss is None and refitted.held_out["loss"] != found.held_out["loss"]
     assert found.experts.experts[0].made and found.adaptation.models[0].parent == "tone"
 
 

@@ -1,4 +1,4 @@
-"""Baselines that are fine-tuned: from the base alone, and from the base on all tasks at once."""
+"""Baselines that are fine-tuned: from the base alone, on all tasks at once, and from the blend."""
 
 import copy
 from collections.abc import Sequence
@@ -41,6 +41,21 @@ def fine_tuned_base_on_all(given: Setting) -> Rival:
         raise NotHad("no training rows were kept apart for the search")
     model = _on_target(given, _base(given, given.uncut), given.uncut, "fine-tuned-base-all-rows")
     why = f"{given.adapting.steps} steps on all {_count(given.uncut)} training rows"
+    return Rival(why, model=model, saw_dev=True)
+
+
+@BASELINES.register("blend, refitted")
+def refitted_blend(given: Setting) -> Rival:
+    """Fine-tune the blend on all training rows, for half the steps at half the rate.
+
+    So that it learns from the rows, too, that its weights were searched on.
+    """
+    if given.blend is None or given.uncut is None:
+        raise NotHad("no training rows were kept apart for the search")
+    how = given.adapting
+    shorter = replace(how, lr=how.lr / 2, steps=max(1, how.steps // 2))
+    model = _on_target(given, given.blend(), given.uncut, "blend-refitted", shorter)
+    why = f"{shorter.steps} more steps on all {_count(given.uncut)} training rows"
     return Rival(why, model=model, saw_dev=True)
 
 
@@ -138,9 +153,11 @@ def _loaded(given: Setting, task: Task) -> LiveModel | str | Path:
     return load_model(_source(given), task, init_seed=given.how.seed, **given.loading)
 
 
-def _on_target(given: Setting, start: LiveModel, task: Task, folder: str) -> LiveModel:
+def _on_target(
+    given: Setting, start: LiveModel, task: Task, folder: str, how: FineTuning | None = None
+) -> LiveModel:
     seed = given.how.seed
-    how: FineTuning = given.adapting
+    how = how or given.adapting
     own = replace(
         how,
         init_seed=how.init_seed + seed,

@@ -41,6 +41,7 @@ class Setting:
     task: its training rows are what models were fine-tuned on, its validation rows `dev`, what
     weights were found by. uncut: the task before rows were kept apart, where some were.
     scored: the task with the splits "dev" and "test" that all are scored on.
+    blend: brings up a copy of the blend that the search found; None without one.
     sources: tasks that experts came from. adapting, expert: the recipes of the fine-tunings on the
     target, and on a source. losses: of a point on all rows of `dev`.
     folder: where models are trained, and statistics kept.
@@ -62,6 +63,7 @@ class Setting:
     how: Searching
     folder: Path
     progress: Progress
+    blend: Callable[[], LiveModel] | None = None
     loading: Mapping[str, Any] = field(default_factory=dict)
 
     def losses(self) -> CandidateLoss:
