@@ -10,6 +10,7 @@ from pathlib import Path
 import connectivity_results
 import cost_results
 import region_results
+import tune_cost_results
 from results_tables import ROOT, load, source, table
 
 ZOOS = ("text", "held-out")
@@ -155,6 +156,7 @@ def main() -> None:
             **connectivity_results.blocks(),
             **cost_results.blocks(),
             **region_results.blocks(),
+            **tune_cost_results.blocks(),
         },
     )
     fill(ROOT / "README.md", {"main": readme_block()})
