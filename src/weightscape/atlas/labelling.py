@@ -11,6 +11,7 @@ from weightscape.catalog import models as model_rows
 from weightscape.catalog import texts as text_rows
 from weightscape.catalog.records import Label, Model
 from weightscape.catalog.store import Store
+from weightscape.catalog.texts import ModelText
 from weightscape.errors import WeightscapeError
 from weightscape.io.json_files import read_json
 from weightscape.io.model_card import CARD, ModelCard, read_card
@@ -70,13 +71,10 @@ def refresh_labels(store: Store, progress: Progress = silent) -> int:
                 for source in ("config", "metadata", "provenance", "card"):
                     by_model = {it.model.id: it.labels[source] for it in said}
                     label_rows.put_labels(connection, source, by_model)
+                mine = label_rows.labels_of(connection, [it.model.id for it in said])
                 explained = label_rows.words_of_labels(connection)
-                for it in said:
-                    mine = label_rows.labels_of(connection, it.model.id)
-                    text = text_rows.ModelText(
-                        _name_words(it.model.name), words_of_labels(mine, explained), it.card
-                    )
-                    text_rows.put_text(connection, it.model, text)
+                read = [(it.model, _text(it, mine[it.model.id], explained)) for it in said]
+                text_rows.put_texts(connection, read)
             advance(len(said))
     return len(waiting)
 
@@ -95,9 +93,9 @@ def label_models(store: Store, given: LabelFile, source: str) -> Labelled:
         label_rows.put_labels(connection, source, found)
         label_rows.put_words(connection, given.words)
         explained = label_rows.words_of_labels(connection)
-        for model_id in sorted({*before, *found}):
-            mine = label_rows.labels_of(connection, model_id)
-            text_rows.relabel(connection, model_id, words_of_labels(mine, explained))
+        mine = label_rows.labels_of(connection, sorted({*before, *found}))
+        words = {it: words_of_labels(labels, explained) for it, labels in mine.items()}
+        text_rows.relabel(connection, words)
     named = {it.id: it.name for it in everyone}
     many = Counter(label for labels in found.values() for label in set(labels))
     order = sorted(many, key=lambda label: (-many[label], label))
@@ -114,12 +112,17 @@ def explain_labels(store: Store, words: Mapping[str, str]) -> int:
     with store.write() as connection:
         label_rows.put_words(connection, words)
         explained = label_rows.words_of_labels(connection)
-        by_model = label_rows.all_labels(connection)
+        everyone = [it.id for it in model_rows.all_models(connection)]
+        by_model = label_rows.labels_of(connection, everyone)
         met = {it.label for labels in by_model.values() for it in labels} & set(words)
-        for model in model_rows.all_models(connection) if met else ():
-            mine = by_model.get(model.name, ())
-            if any(it.label in met for it in mine):
-                text_rows.relabel(connection, model.id, words_of_labels(mine, explained))
+        text_rows.relabel(
+            connection,
+            {
+                model_id: words_of_labels(labels, explained)
+                for model_id, labels in by_model.items()
+                if any(it.label in met for it in labels)
+            },
+        )
     return len(met)
 
 
@@ -180,6 +183,10 @@ def _provenance(folder: Path) -> Mapping[str, object]:
         return read_json(folder / PROVENANCE)
     except WeightscapeError:
         return {}
+
+
+def _text(said: _Said, labels: Sequence[Label], explained: Mapping[str, str]) -> ModelText:
+    return ModelText(_name_words(said.model.name), words_of_labels(labels, explained), said.card)
 
 
 def _name_words(name: str) -> str:

@@ -5,21 +5,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
+from weightscape.catalog.parting import parted
 from weightscape.catalog.records import Label
 from weightscape.catalog.schema import label_words, labels, models
 
 
 def put_labels(connection: Connection, source: str, said: Mapping[int, Iterable[Label]]) -> None:
     """Keep what a source says of these models (by id), in place of what it said of them before."""
-    for model_id, given in said.items():
-        mine = (labels.c.model_id == model_id) & (labels.c.source == source)
+    for some in parted(said):
+        mine = labels.c.model_id.in_(some) & (labels.c.source == source)
         connection.execute(delete(labels).where(mine))
-        rows = [
-            {"model_id": model_id, "source": source, "kind": kind, "label": label}
-            for kind, label in sorted({(it.kind, it.label) for it in given})
-        ]
-        if rows:
-            connection.execute(insert(labels), rows)
+    rows = [
+        {"model_id": model_id, "source": source, "kind": kind, "label": label}
+        for model_id, given in said.items()
+        for kind, label in sorted({(it.kind, it.label) for it in given})
+    ]
+    if rows:
+        connection.execute(insert(labels), rows)
 
 
 def forget_source(connection: Connection, source: str) -> list[int]:
@@ -39,10 +41,13 @@ def all_labels(connection: Connection) -> dict[str, tuple[Label, ...]]:
     return {name: tuple(found[name]) for name in sorted(found)}
 
 
-def labels_of(connection: Connection, model_id: int) -> tuple[Label, ...]:
-    """Load one model's labels, sorted."""
-    query = select(labels).where(labels.c.model_id == model_id)
-    return tuple(sorted(_label(row) for row in connection.execute(query)))
+def labels_of(connection: Connection, model_ids: Iterable[int]) -> dict[int, tuple[Label, ...]]:
+    """Load the labels of these models by id, sorted; () for a model without any."""
+    found: dict[int, list[Label]] = {model_id: [] for model_id in model_ids}
+    for some in parted(found):
+        for row in connection.execute(select(labels).where(labels.c.model_id.in_(some))):
+            found[row.model_id].append(_label(row))
+    return {model_id: tuple(sorted(mine)) for model_id, mine in found.items()}
 
 
 def known_labels(connection: Connection) -> list[tuple[Label, int]]:

@@ -5,13 +5,14 @@ SQLite that was built without it, count the words as they are typed.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Text,
+    bindparam,
     case,
     cast,
     delete,
@@ -24,6 +25,7 @@ from sqlalchemy import update as change
 
 from weightscape.catalog import dialect
 from weightscape.catalog.models import all_models
+from weightscape.catalog.parting import parted
 from weightscape.catalog.records import Model
 from weightscape.catalog.schema import model_texts, models
 
@@ -76,24 +78,30 @@ def stale(connection: Connection) -> list[Model]:
     return [it for it in all_models(connection) if it.id in wanted] if wanted else []
 
 
-def put_text(connection: Connection, model: Model, text: ModelText) -> None:
-    """Keep a model's texts, as of its stamp, in place of older ones."""
-    connection.execute(delete(model_texts).where(model_texts.c.model_id == model.id))
-    connection.execute(
-        insert(model_texts).values(
-            model_id=model.id,
-            stamp=model.stamp,
-            name=text.name,
-            labels=text.labels,
-            card=text.card,
-        )
-    )
+def put_texts(connection: Connection, read: Sequence[tuple[Model, ModelText]]) -> None:
+    """Keep models' texts, as of their stamps, in place of older ones."""
+    for some in parted(model.id for model, _ in read):
+        connection.execute(delete(model_texts).where(model_texts.c.model_id.in_(some)))
+    rows = [
+        {
+            "model_id": model.id,
+            "stamp": model.stamp,
+            "name": text.name,
+            "labels": text.labels,
+            "card": text.card,
+        }
+        for model, text in read
+    ]
+    if rows:
+        connection.execute(insert(model_texts), rows)
 
 
-def relabel(connection: Connection, model_id: int, words: str) -> None:
-    """Keep other label words of a model whose texts were read."""
-    mine = model_texts.c.model_id == model_id
-    connection.execute(change(model_texts).where(mine).values(labels=words))
+def relabel(connection: Connection, words: Mapping[int, str]) -> None:
+    """Keep other label words of models, by id, whose texts were read."""
+    rows = [{"which": model_id, "words": text} for model_id, text in words.items()]
+    if rows:
+        mine = model_texts.c.model_id == bindparam("which")
+        connection.execute(change(model_texts).where(mine).values(labels=bindparam("words")), rows)
 
 
 def search_words(connection: Connection, text: str, count: int) -> Matches:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from sqlalchemy import Connection, delete, insert, select
 
+from weightscape.catalog.parting import parted
 from weightscape.catalog.schema import models, probe_vectors
 from weightscape.errors import AtlasError
 
@@ -25,9 +26,7 @@ def put_vectors(
     connection: Connection, expert_id: int, read: Mapping[int, tuple[str, Vector]]
 ) -> None:
     """Keep a vector for each model id, with the model's fingerprint, in place of older ones."""
-    ids = list(read)
-    for start in range(0, len(ids), 500):  # databases bound the parameters of one statement
-        some = ids[start : start + 500]
+    for some in parted(read):
         mine = (probe_vectors.c.expert_id == expert_id) & probe_vectors.c.model_id.in_(some)
         connection.execute(delete(probe_vectors).where(mine))
     rows = [

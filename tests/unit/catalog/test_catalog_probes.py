@@ -30,7 +30,7 @@ def test_what_a_source_says_is_replaced_and_other_sources_are_left_alone(store, 
             "a": (Label("films", "tag", "card"), Label("pos", "class", "file")),
             "b": (Label("neg", "class", "file"),),
         }
-        assert labels.labels_of(connection, b.id) == (Label("neg", "class", "file"),)
+        assert labels.labels_of(connection, [b.id])[b.id] == (Label("neg", "class", "file"),)
 
 
 def test_a_source_is_forgotten_whole(store, three):
@@ -125,9 +125,9 @@ def test_vectors_of_several_lengths_are_damage(store, three):
 def written(store, three):
     a, b, c = three
     with store.write() as connection:
-        texts.put_text(connection, a, texts.ModelText("movie reviews", "neg pos", ""))
-        texts.put_text(connection, b, texts.ModelText("b", "sports", "about movies and cars"))
-        texts.put_text(connection, c, texts.ModelText("c", "économie", "nothing"))
+        texts.put_texts(connection, [(a, texts.ModelText("movie reviews", "neg pos", ""))])
+        texts.put_texts(connection, [(b, texts.ModelText("b", "sports", "about movies and cars"))])
+        texts.put_texts(connection, [(c, texts.ModelText("c", "économie", "nothing"))])
     return three
 
 
@@ -172,8 +172,8 @@ def test_only_the_index_knows_stems_and_accents(store, written):
 def test_the_index_follows_what_is_written_later(store, written):
     a, b, _ = written
     with store.write() as connection:
-        texts.relabel(connection, a.id, "astronomy")
-        texts.put_text(connection, b, texts.ModelText("b", "", "planets"))
+        texts.relabel(connection, {a.id: "astronomy"})
+        texts.put_texts(connection, [(b, texts.ModelText("b", "", "planets"))])
         models.remove(connection, ["c"])
     with store.read() as connection:
         assert texts.search_words(connection, "astronomy", 5).models == ("a",)
@@ -189,7 +189,7 @@ def test_texts_are_stale_until_read_and_when_files_change(store, three):
         models.remove(connection, ["c"])
         assert [it.name for it in texts.stale(connection)] == ["a", "b"]
         for it in (a, b):
-            texts.put_text(connection, it, texts.ModelText(it.name, "", ""))
+            texts.put_texts(connection, [(it, texts.ModelText(it.name, "", ""))])
         assert texts.stale(connection) == []
         models.set_stamp(connection, b.id, (("model.safetensors", 9, 9),))
         assert [it.name for it in texts.stale(connection)] == ["b"]

@@ -140,8 +140,8 @@ def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
 
 @pytest.mark.parametrize(
     "table",
-    "paths results studies study_batches trials labels label_words model_texts model_words words_changed "
-    "probe_experts probe_vectors".split(),
+    "paths results studies study_batches trials labels label_words model_texts model_words "
+    "words_changed probe_experts probe_vectors".split(),
 )
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
     old_atlas: Path, tmp_path: Path, table: str
@@ -170,12 +170,14 @@ def test_an_atlas_of_version_4_keeps_its_studies_and_learns_to_keep_labels_and_e
         with store.write() as connection:
             base, tuned = models.all_models(connection)
             labels.put_labels(connection, "card", {tuned.id: [Label("sentiment", "tag")]})
-            texts.put_text(connection, tuned, texts.ModelText("tuned", "sentiment", ""))
+            texts.put_texts(connection, [(tuned, texts.ModelText("tuned", "sentiment", ""))])
             expert = KeptExpert("e", "/out", "base", "encoder.weight", "packaged")
             expert = experts.keep_expert(connection, expert)
             vectors.put_vectors(connection, expert.id, {base.id: (base.fingerprint, np.ones(3))})
         with store.read() as connection:
-            assert [it.label for it in labels.labels_of(connection, tuned.id)] == ["sentiment"]
+            assert [it.label for it in labels.labels_of(connection, [tuned.id])[tuned.id]] == [
+                "sentiment"
+            ]
             assert texts.search_words(connection, "sentiments", 5).models == ("tuned",)
             assert vectors.load_vectors(connection, expert.id).models == ("base",)
             assert studies.get_study(connection, "s").identity == {"seed": 1}
