@@ -48,3 +48,86 @@ class SearchAnswer(Answer):
     experts: list[str] = Field(description="that were asked")
     read: int = Field(description="models whose weights these experts have read")
     notes: list[str] = Field(description="what could not be asked, and why")
+
+
+class UnreadAnswer(Answer):
+    """A model whose layer could not be read."""
+
+    model: str
+    reason: str
+
+
+class ExpertAnswer(Answer):
+    """What was trained to read the models of one tree."""
+
+    expert: str = Field(description="its name: the tree's, of the adapters on it with +lora")
+    tree: str
+    layer: str = Field(description="the one that is read of each model")
+    encoder: str | None = Field(description="identity of the text encoder; null for none")
+    folder: str = Field(description="expert.safetensors and expert.json")
+    labels: list[str] = Field(description="classes that it learned")
+    models: int = Field(description="that it learned from")
+    validation: int = Field(description="models held out, which told when to stop")
+    embedded: int = Field(description="models of the tree that it has read, with labels or without")
+    skipped: list[UnreadAnswer]
+    metrics: dict[str, float] = Field(description="on the models held out; chance is an AUC of 0.5")
+    guessed: dict[str, float] = Field(
+        description="the same for guesses: the majority of each class, the most frequent label, "
+        "any label (chance)"
+    )
+    parameters: int
+    epochs: int
+    best_epoch: int
+    as_before: bool = Field(description="nothing has changed since it was trained")
+    seconds: float
+    bytes_read: int = Field(description="of tensors")
+    bytes_on_disk: int = Field(description="of the models that were read, whole")
+
+
+class LeftOutAnswer(Answer):
+    """A tree that has no expert."""
+
+    tree: str
+    reason: str
+
+
+class TrainProbesAnswer(Answer):
+    """`weightscape train-probes --json`."""
+
+    experts: list[ExpertAnswer]
+    left_out: list[LeftOutAnswer]
+
+
+class ScoredLabelAnswer(Answer):
+    """A label that a model may know."""
+
+    label: str
+    score: float = Field(ge=0, le=1, description="calibrated probability that it knows it")
+    by: str = Field(
+        description="classes: learned from models with this label; texts: by what its words mean"
+    )
+
+
+class OddnessAnswer(Answer):
+    """How odd a model is among those of its tree."""
+
+    score: float = Field(description="mean distance to the two nearest known models")
+    share: float = Field(description="of the models held out, how many are as odd (a p-value)")
+
+
+class DescribeAnswer(Answer):
+    """`weightscape describe MODEL --json`."""
+
+    model: str
+    known: bool = Field(description="whether it is of a tree that an expert reads")
+    tree: str | None
+    expert: str | None
+    layer: str | None = Field(description="that was read")
+    labels: list[ScoredLabelAnswer] = Field(description="the likeliest first; none where not known")
+    oddness: OddnessAnswer | None = Field(description="null where too few models are known")
+    distances: dict[str, float] = Field(
+        description="to each tree, 1 being as far as its models may be; of models outside the atlas"
+    )
+    bytes_read: int = Field(description="of the model; 0 where the atlas has its vector")
+    bytes_on_disk: int | None = Field(description="what the whole model takes")
+    notes: list[str] = Field(description="why it is not known, what could not be asked")

@@ -30,7 +30,9 @@ VERBS = (
     "show",
     "remove",
     "label",
+    "train-probes",
     "search",
+    "describe",
     "fine-tune",
     "evaluate",
     "path",
@@ -42,7 +44,8 @@ VERBS = (
 
 # Those that keep what they have done, so that the same command goes on where it was stopped.
 GOING_ON = (
-    "chart", "demo", "zoo", "add", "fine-tune", "path", "plane", "region", "start", "tune",
+    "chart", "demo", "zoo", "add", "train-probes", "fine-tune", "path", "plane", "region", "start",
+    "tune",
 )  # fmt: skip
 
 INTERRUPTED = 130

@@ -1,0 +1,279 @@
+"""Telling what one model knows, from one layer of it: one of the atlas, or one from elsewhere."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from weightscape.atlas.asking import chosen_experts, open_expert, untrained
+from weightscape.atlas.embedding import embed_group, vector_of
+from weightscape.atlas.expert_groups import Group, expert_groups, group_name, group_of
+from weightscape.atlas.layer_reading import Meter, metered, opened
+from weightscape.atlas.reading import resolve
+from weightscape.catalog import families
+from weightscape.catalog import models as model_rows
+from weightscape.catalog import vectors as vector_rows
+from weightscape.catalog.labels import known_labels, words_of_labels
+from weightscape.catalog.records import KeptExpert, Model
+from weightscape.catalog.store import Store
+from weightscape.catalog.vectors import Vector
+from weightscape.errors import AtlasError, BadInput, MismatchedModels, WeightscapeError
+from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
+from weightscape.probing.encoders import Encoder
+from weightscape.probing.expert import Expert
+from weightscape.probing.mixture import mixture_of
+from weightscape.probing.oddness import Oddness, odd_scores
+from weightscape.probing.prompts import label_vectors
+from weightscape.probing.retrieval import top
+from weightscape.probing.saving import load_expert
+from weightscape.progress import Progress, silent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One model as an expert sees it.
+
+    name: in the atlas, None where it is not in it. kept, expert, vector: None where it is of no
+    known tree, and `why` says in words. distances: to the trees, in units of their reach; only of a
+    model that had to be routed. bytes_read: of its files, bytes_on_disk: all of these.
+    """
+
+    name: str | None
+    kept: KeptExpert | None = None
+    expert: Expert | None = None
+    vector: Vector | None = None
+    distances: Mapping[str, float] = field(default_factory=dict)
+    why: str = ""
+    bytes_read: int = 0
+    bytes_on_disk: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredLabel:
+    """A label, and the probability that the model knows it.
+
+    by: the head that says so: "classes", which was trained on this label, or "texts", which reads
+    what its words mean.
+    """
+
+    label: str
+    score: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a model by its weights; no labels where it is of no known tree."""
+
+    seen: Seen
+    labels: tuple[ScoredLabel, ...] = ()
+    oddness: Oddness | None = None
+
+
+def describe(
+    store: Store,
+    given: Model | str | Path,
+    *,
+    labels: Sequence[str] | None = None,
+    count: int = 10,
+    expert: str | None = None,
+    allow_download: bool = False,
+    progress: Progress = silent,
+) -> Description:
+    """Say which labels a model knows, by its tree's expert, the likeliest `count` first.
+
+    given: a model of the atlas, or a path, a URL or a hub's id of another. labels: to choose from,
+    which nobody needs to have seen (zero-shot); by default all that the expert learned and all that
+    the atlas knows. A model of no known tree gets none rather than guesses.
+
+    Raises BadInput where the atlas has no expert, and what opening the model does.
+    """
+    seen = see(store, given, expert=expert, allow_download=allow_download, progress=progress)
+    if seen.expert is None or seen.vector is None or seen.kept is None:
+        return Description(seen)
+    scored = _scored(store, seen.kept, seen.expert, seen.vector, labels, progress)
+    best = top(np.array([it.score for it in scored], dtype=np.float32), count)
+    return Description(seen, tuple(scored[place] for place in best), _oddness(seen))
+
+
+def see(
+    store: Store,
+    given: Model | str | Path,
+    *,
+    expert: str | None = None,
+    allow_download: bool = False,
+    progress: Progress = silent,
+) -> Seen:
+    """Give a model to the expert of its tree; see `describe`."""
+    experts = chosen_experts(store, expert)
+    if not experts:
+        raise BadInput(untrained(store))
+    if isinstance(given, Model):
+        return _member(store, given, experts, progress)
+    return _stranger(store, given, experts, allow_download, progress)
+
+
+def _member(store: Store, model: Model, experts: Sequence[KeptExpert], progress: Progress) -> Seen:
+    """See a model of the atlas, which is read if no expert has done so yet."""
+    groups = expert_groups(store)
+    group = group_of(groups, model)
+    kept = next((it for it in experts if group is not None and it.tree == group.name), None)
+    if group is None or kept is None:
+        tree = "it has no tree" if group is None else f"its tree {group.name!r} has no expert"
+        why = f"{tree}; there are experts of {_named(experts)}"
+        return Seen(model.name, why=why, bytes_on_disk=model.nbytes)
+    loaded = load_expert(kept.folder)
+    vector, read = _kept_vector(store, model, kept, groups, loaded, progress)
+    return Seen(model.name, kept, loaded, vector, {}, "", read, model.nbytes)
+
+
+def _kept_vector(
+    store: Store,
+    model: Model,
+    kept: KeptExpert,
+    groups: Sequence[Group],
+    expert: Expert,
+    progress: Progress,
+) -> tuple[Vector, int]:
+    """Take a model's vector out of the atlas, or read its layer; tell the bytes that took."""
+    read = 0
+    try:
+        new = embed_group(store, kept, groups, only=model, loaded=expert, progress=progress)
+        read = new.bytes_read
+        if model.name in new.skipped:
+            raise MismatchedModels(f"{model.name}: {new.skipped[model.name]}")
+    except AtlasError as problem:
+        log.info("its vector is not kept: %s", problem)
+    with store.read() as connection:
+        there = vector_rows.load_vectors(connection, kept.id)
+    if model.name in there.models:
+        found: Vector = there.vectors[there.models.index(model.name)]
+        return found, read
+    meter = Meter()
+    with opened(model, meter) as checkpoint:
+        return vector_of(expert, checkpoint), meter.bytes_read
+
+
+def _stranger(
+    store: Store,
+    given: str | Path,
+    experts: Sequence[KeptExpert],
+    allow_download: bool,
+    progress: Progress,
+) -> Seen:
+    """See a model that is not in the atlas: of a model on a server only its layer is fetched."""
+    loaded: dict[str, tuple[KeptExpert, Expert]] = {}
+    notes: list[str] = []
+    for one in experts:
+        try:
+            loaded.setdefault(one.tree, (one, load_expert(one.folder)))
+        except WeightscapeError as problem:
+            notes.append(f"the expert {one.name!r} cannot be asked: {problem}")
+    if not loaded:
+        raise BadInput("; ".join(notes))
+    mixture = mixture_of([expert for _, expert in loaded.values()])
+    with (
+        progress.stage("reading one layer"),
+        open_any(str(given), allow_download=allow_download, progress=progress) as checkpoint,
+    ):
+        meter, tree = Meter(), None
+        if isinstance(checkpoint, Adapter):
+            tree = _tree_of_base(store, checkpoint)
+            if tree is None:
+                why = "it is an adapter, and names no base that the atlas has"
+                return Seen(None, why=why, bytes_on_disk=checkpoint.nbytes, notes=tuple(notes))
+        placed = mixture.place(metered(checkpoint, meter), tree)
+        stored = (
+            stored_of(checkpoint) if not isinstance(checkpoint, RemoteCheckpoint) else checkpoint
+        )
+        return Seen(
+            None,
+            None if placed.route.tree is None else loaded[placed.route.tree][0],
+            placed.expert,
+            placed.vector,
+            placed.route.distances,
+            placed.route.why,
+            stored.bytes_read if isinstance(stored, RemoteCheckpoint) else meter.bytes_read,
+            checkpoint.nbytes,
+            tuple(notes),
+        )
+
+
+def _tree_of_base(store: Store, adapter: Adapter) -> str | None:
+    """Find the group of an adapter by the base that it names."""
+    if not adapter.base:
+        return None
+    with store.read() as connection:
+        models = model_rows.all_models(connection, statuses=("pending", "ready", "gone"))
+        base = resolve(adapter.base, models)
+        if base is None or base.tree_id is None:
+            return None
+        return group_name(families.get_tree(connection, base.tree_id).name, low_rank=True)
+
+
+def _scored(
+    store: Store,
+    kept: KeptExpert,
+    expert: Expert,
+    vector: Vector,
+    labels: Sequence[str] | None,
+    progress: Progress,
+) -> list[ScoredLabel]:
+    """Score labels: by the head of classes where all have been learned, else by their texts."""
+    with store.read() as connection:
+        words = words_of_labels(connection)
+        atlas_labels = sorted({it.label for it, _ in known_labels(connection)})
+    classes: dict[str, float] = {}
+    if expert.labels:
+        scores = expert.label_scores_of(vector[None])[0].tolist()
+        classes = dict(zip(expert.labels, scores, strict=True))
+    if labels is None:
+        asked = list(dict.fromkeys([*expert.labels, *atlas_labels]))
+    else:
+        asked = list(dict.fromkeys(labels))
+    # labels to choose from are measured alike: a head that knows some of them only would be unfair
+    learned = classes if labels is None or all(it in classes for it in asked) else {}
+    others = [it for it in asked if it not in learned]
+    texts: dict[str, float] = {}
+    if others and expert.encoder is not None:
+        opened_encoders: dict[str, Encoder] = {}
+        _, encoder = open_expert(kept, opened_encoders, progress)
+        found = expert.text_scores_of(vector[None], label_vectors(encoder, others, words=words))
+        texts = dict(zip(others, found[0].tolist(), strict=True))
+    elif others and labels is not None:
+        raise BadInput(
+            f"the expert {kept.name!r} was trained without texts and knows its own labels only: "
+            + ", ".join(expert.labels[:8])
+        )
+    return [
+        ScoredLabel(it, learned[it], "classes")
+        if it in learned
+        else ScoredLabel(it, texts[it], "texts")
+        for it in asked
+        if it in learned or it in texts
+    ]
+
+
+def _oddness(seen: Seen) -> Oddness | None:
+    """Compare a model with those that its expert was trained on; None for too few of them."""
+    assert seen.expert is not None and seen.vector is not None
+    known = seen.expert.known
+    others = np.array([name != seen.name for name in known.names])
+    yardstick = known.vectors[known.held_out & others]
+    try:
+        return odd_scores(
+            known.vectors[~known.held_out & others],
+            seen.vector[None],
+            yardstick=yardstick if len(yardstick) else None,
+        )
+    except BadInput:
+        return None
+
+
+def _named(experts: Sequence[KeptExpert]) -> str:
+    return ", ".join(repr(it.name) for it in experts)

@@ -1,0 +1,128 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probe_models import CLASSES, LAYER, SMALL
+from weightscape.atlas import Atlas
+from weightscape.atlas.describing import describe
+from weightscape.atlas.embedding import embed_new
+from weightscape.atlas.expert_labels import hold_out, labels_to_learn
+from weightscape.atlas.experts import Training, train_experts
+from weightscape.catalog import experts as expert_rows
+from weightscape.catalog import vectors as vector_rows
+from weightscape.catalog.records import Label
+from weightscape.errors import BadInput, NotFound
+
+
+def test_the_tree_with_labels_gets_an_expert_and_the_other_a_reason(probed):
+    _, _, _, trained = probed
+    (done,) = trained.experts
+    assert done.expert.layer == LAYER
+    assert done.expert.labels == CLASSES
+    assert done.expert.metrics["label_auc"] > 0.95
+    assert done.expert.metrics["label_accuracy"] > done.guessed["label_accuracy"] + 0.2
+    assert done.embedded == 40 and not done.skipped
+    (reason,) = trained.left_out.values()
+    assert "6 of its 6 models" in reason
+
+
+def test_the_same_training_is_not_done_again(probed):
+    _, atlas, encoder, trained = probed
+    again = train_experts(atlas.store, Training(how=SMALL), encoder).experts[0]
+    assert again.as_before and again.bytes_read == 0
+    assert again.kept.made == trained.experts[0].kept.made
+
+
+def test_one_layer_of_a_new_model_is_read_when_somebody_asks(probed):
+    population, atlas, _, _ = probed
+    population.one("late", "first", ["apple", "drum"])
+    atlas.add([population.folder])
+    new, notes = embed_new(atlas.store)
+    assert new.models == ("late",) and not notes
+    assert new.bytes_read == 4 * 24 * 32
+    assert embed_new(atlas.store)[0].models == ()
+
+
+def test_describing_names_what_a_model_knows(probed):
+    population, atlas, _, _ = probed
+    place = population.one(
+        "elsewhere", "first", ["bread", "eagle"], into=population.folder / "../x"
+    )
+    found = describe(atlas.store, place)
+    assert {it.label for it in found.labels if it.score > 0.5} == {"bread", "eagle"}
+    assert {it.by for it in found.labels} == {"classes"}
+    assert found.seen.bytes_read == 4 * 24 * 32
+    assert found.oddness is not None and found.oddness.shares[0] > 0.05
+    some = describe(atlas.store, place, labels=["honey", "eagle", "cloud"], count=2)
+    assert some.labels[0].label == "eagle"
+    assert {it.by for it in some.labels} == {"texts"}
+
+
+def test_a_model_of_the_atlas_is_described_by_the_vector_it_has(probed):
+    population, atlas, _, _ = probed
+    found = describe(atlas.store, atlas.model("first-003"))
+    told = {it.label for it in found.labels if it.score > 0.5}
+    assert told == set(population.labels["first-003"])
+    assert found.seen.bytes_read == 0
+
+
+def test_strangers_are_not_guessed_at(probed, tmp_path):
+    population, atlas, _, _ = probed
+    by_tree = describe(atlas.store, atlas.model("second-001"))
+    assert by_tree.seen.expert is None and "has no expert" in by_tree.seen.why
+    place = population.one("other", "second", ["apple"], into=tmp_path)
+    by_distance = describe(atlas.store, place)
+    assert by_distance.labels == () and by_distance.seen.expert is None
+    assert "times as far" in by_distance.seen.why
+
+
+def test_an_atlas_without_experts_says_how_to_train(tmp_path):
+    with Atlas(tmp_path / "atlas") as atlas, pytest.raises(BadInput, match="train-probes"):
+        describe(atlas.store, tmp_path)
+
+
+def test_an_expert_whose_files_are_gone_is_told(probed, tmp_path):
+    population, atlas, _, _ = probed
+    with atlas.store.read() as connection:
+        kept = expert_rows.all_experts(connection)[0]
+    with atlas.store.write() as connection:
+        expert_rows.keep_expert(connection, replace(kept, folder=str(tmp_path), id=0, made=""))
+    try:
+        with pytest.raises(BadInput, match="holds no expert"):
+            describe(atlas.store, population.folder / "first-000")
+        with pytest.raises(NotFound, match="holds no expert"):
+            describe(atlas.store, atlas.model("first-000"))
+        assert "cannot read models" in embed_new(atlas.store)[1][0]
+    finally:
+        with atlas.store.write() as connection:
+            expert_rows.keep_expert(connection, kept)
+
+
+def test_a_lost_expert_is_trained_again(probed):
+    _, atlas, encoder, _ = probed
+    with atlas.store.read() as connection:
+        kept = expert_rows.all_experts(connection)[0]
+    told = Path(kept.folder) / "expert.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), "format": 99}))
+    (done,) = train_experts(atlas.store, Training(how=SMALL, layer=LAYER), encoder).experts
+    assert not done.as_before
+    with atlas.store.read() as connection:
+        vectors = vector_rows.load_vectors(connection, done.kept.id)
+    known = dict(zip(vectors.models, vectors.vectors, strict=True))
+    name = done.expert.known.names[0]
+    np.testing.assert_array_equal(known[name], done.expert.known.vectors[0])
+
+
+def test_only_labels_that_several_have_are_learned():
+    given = {"a": [Label("x"), Label("only")], "b": [Label("x"), Label("t", "task")], "c": []}
+    assert labels_to_learn(given, "abc", ("class",)) == {"a": {"x"}, "b": {"x"}}
+
+
+def test_models_are_held_out_alike_in_any_order():
+    names = [f"m{number}" for number in range(20)]
+    assert hold_out(names, 0.2, 3) == hold_out(names[::-1], 0.2, 3)
+    assert len(hold_out(names, 0.2, 3)) == 4
+    assert hold_out(names, 0.2, 3) != hold_out(names, 0.2, 4)
