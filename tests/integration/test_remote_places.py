@@ -19,6 +19,7 @@ from weightscape.errors import BadCheckpoint, BadInput, NotFound
 from weightscape.io import (
     HubPlace,
     discover,
+    fetching,
     locate,
     open_any,
     open_checkpoint,
@@ -238,6 +239,26 @@ def test_a_part_of_another_file_is_thrown_away(server, cache):
         .tensor(LAYER)
         .equal(open_checkpoint(server.folder / "a").tensor(LAYER))
     )
+
+
+def test_who_is_killed_between_two_files_mixes_nothing(server, cache, monkeypatch):
+    model(server.folder / "a", seed=1, width=512)
+    server.breaks = [1_500_000, *[0] * 5]
+    with pytest.raises(BadCheckpoint):
+        download(open_folder(locate(f"{server.url}/a/")))
+    server.breaks = []
+    new = model(server.folder / "b", seed=2, width=512)
+    (new / "model.safetensors").replace(server.folder / "a" / "model.safetensors")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fetching, "_write", killed)
+        download(open_folder(locate(f"{server.url}/a/")))
+    path = download(open_folder(locate(f"{server.url}/a/")))
+    served = (server.folder / "a" / "model.safetensors").read_bytes()
+    assert (path / "model.safetensors").read_bytes() == served
 
 
 def test_what_was_damaged_on_its_way_is_not_kept(server, tmp_path, cache):

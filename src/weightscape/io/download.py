@@ -25,6 +25,7 @@ from weightscape.progress import Progress, silent
 _BESIDE = (
     "config.json",
     "README.md",
+    "provenance.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -121,7 +121,9 @@ def _append(
             return False
         _refuse_full_disk(target, (body.size or 0) - body.start)
         if not body.start:
-            target.unlink(missing_ok=True)  # notes are of one file: what is there or what comes
+            # notes are of one file: whoever is killed here leaves nothing that they are not of
+            part.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             notes.write_text(json.dumps(asdict(now)) if now else "{}")
         _write(file, body, part, expected, shown)
     return True

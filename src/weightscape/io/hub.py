@@ -81,7 +81,7 @@ def _asked(place: HubPlace) -> "ModelInfo":
     here = f"{place.shown}: "
     try:
         return HfApi(endpoint=endpoint()).model_info(
-            place.repository, revision=place.revision, files_metadata=True, timeout=30
+            place.repository, revision=place.revision, files_metadata=True, timeout=15
         )
     except HFValidationError:
         raise NotFound(f"{here}is no id of a hub's model") from None
