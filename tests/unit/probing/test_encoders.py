@@ -274,3 +274,20 @@ def test_a_label_is_asked_in_sentences_and_in_its_words():
 )
 def test_labels_in_words(label, words):
     assert label_words(label) == words
+
+
+def test_a_hub_s_model_is_the_folder_that_it_is_fetched_into(bert, monkeypatch):
+    asked = []
+
+    def fetch(where, **how):
+        asked.append((where, how["local_files_only"], how["allow_patterns"]))
+        return str(bert)
+
+    monkeypatch.setattr("weightscape.probing.encoders.model_folder.needs_cache", lambda where: True)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    encoder = open_encoder("somebody/a-sentence-model")
+    assert encoder.opened_by == "somebody/a-sentence-model"
+    assert encoder.identity == open_encoder(str(bert)).identity
+    ((where, here_only, patterns),) = asked
+    assert (where, here_only) == ("somebody/a-sentence-model", True)
+    assert not any(it.endswith((".bin", ".py")) for it in patterns)
