@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weightscape.atlas.asking import Asked, ask_experts, untrained
+from weightscape.atlas.embedding import embed_new
 from weightscape.atlas.labelling import refresh_labels
 from weightscape.catalog import texts as text_rows
+from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError, BadInput
 from weightscape.probing.fusion import fuse
@@ -66,6 +68,7 @@ def search(
     by: the finders to ask; each gives its best `count`, and what both list comes first. expert: the
     one to ask, by name (default: of each tree the newest). A model's probability is that of its own
     tree's expert, calibrated on models that were held out, so that those of several trees compare.
+    Models that came into the atlas since are read first, one layer of each.
 
     Raises BadInput for an empty text, and where weights alone are asked for and no expert has read
     any; UnknownName for another expert.
@@ -76,13 +79,15 @@ def search(
         refresh_labels(store, progress)
     except AtlasError as problem:
         log.info("texts stay as they were: %s", problem)
-    asked = Asked()
+    asked, notes = Asked(), list[str]()
     if "weights" in by:
+        _, failed = embed_new(store, expert=expert, progress=progress)
         asked = ask_experts(store, text, expert=expert, progress=progress)
         if not asked.probabilities and ("text" not in by or expert is not None):
             raise BadInput("; ".join(asked.notes) or untrained(store))
+        notes = list(dict.fromkeys((*failed, *asked.notes)))
+        notes += _unread(store) if asked.probabilities else ()
     words: dict[str, float] = {}
-    notes = list(asked.notes)
     if "text" in by:
         with store.read() as connection:
             matches = text_rows.search_words(connection, text, count)
@@ -95,6 +100,15 @@ def search(
         read=len(asked.probabilities),
         notes=tuple(notes),
     )
+
+
+def _unread(store: Store) -> list[str]:
+    with store.read() as connection:
+        many = vector_rows.count_unread(connection)
+    if not many:
+        return []
+    which = "model is" if many == 1 else "models are"
+    return [f"{many} {which} read by no expert, and found by words alone"]
 
 
 def _fused(asked: Asked, words: Mapping[str, float], by: Sequence[Finder], count: int) -> list[Hit]:

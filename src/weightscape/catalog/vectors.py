@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from weightscape.catalog.parting import parted
 from weightscape.catalog.schema import models, probe_vectors
@@ -77,3 +77,16 @@ def read_models(connection: Connection, expert_id: int) -> set[int]:
         .where(models.c.fingerprint == probe_vectors.c.fingerprint)
     )
     return set(connection.execute(query).scalars())
+
+
+def count_unread(connection: Connection) -> int:
+    """Count the models, but the removed, of which no expert has an up-to-date vector."""
+    read = (
+        select(probe_vectors.c.model_id)
+        .where(probe_vectors.c.model_id == models.c.id)
+        .where(probe_vectors.c.fingerprint == models.c.fingerprint)
+    )
+    query = (
+        select(func.count(models.c.id)).where(models.c.status != "removed").where(~read.exists())
+    )
+    return int(connection.execute(query).scalar_one())
