@@ -76,11 +76,27 @@ class NeighbourAnswer(Answer):
     cosine: float | None = Field(description="of the two deltas; null where one has none")
 
 
+class NearHitAnswer(Answer):
+    """A model near another, by whatever was asked for."""
+
+    model: str
+    score: float | None = Field(
+        description="higher is nearer: the cosine of the probe's vectors, that of the deltas, or "
+        "minus the distance; null where there is none"
+    )
+    found_by: list[str] = Field(description="probe, cosine or distance")
+
+
 class NearAnswer(Answer):
     """`weightscape near MODEL --json`."""
 
     model: str
-    neighbours: list[NeighbourAnswer] = Field(description="best first, in the order asked for")
+    neighbours: list[NeighbourAnswer] = Field(
+        description="best first, in the order asked for; with --by probe those of the hits whose "
+        "weights were compared"
+    )
+    hits: list[NearHitAnswer] = Field(default=[], description="the same order")
+    expert: str | None = Field(default=None, description="that was asked with --by probe")
 
 
 class ModelAnswer(Answer):

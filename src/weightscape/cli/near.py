@@ -1,10 +1,15 @@
-"""`weightscape near MODEL`: its neighbours in weight space."""
+"""`weightscape near MODEL`: its neighbours in weight space, or those that know the same."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weightscape.cli import options
+
+if TYPE_CHECKING:
+    from weightscape.answers import NearAnswer
+    from weightscape.atlas import Atlas
+    from weightscape.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -14,32 +19,83 @@ def register(app: typer.Typer) -> None:
 
 def near(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name, or how it begins or ends.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name, or how it begins or ends; with --by probe a path, URL or hub id too.",
+        ),
     ],
     atlas: options.AtlasFolder = options.DEFAULT_ATLAS,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 10,
     by: Annotated[
-        str, typer.Option("--by", metavar="ORDER", help="distance or cosine, the best first.")
+        str,
+        typer.Option("--by", metavar="ORDER", help="distance, cosine or probe, the best first."),
     ] = "distance",
     pooling: options.Pooling = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """List a model's neighbours: distance of the weights, cosine of the deltas.
+    """List a model's neighbours: distance of the weights, cosine of the deltas, what they know.
 
     Example:  weightscape near my-finetune
+
+    By probe are near the models that know the same, whoever they were made from: by the vectors
+    of their tree's expert (train-probes), for which one layer is read.
     """
-    from weightscape.answers import NearAnswer
     from weightscape.atlas import Atlas
-    from weightscape.cli import console, gather
+    from weightscape.cli import console
     from weightscape.cli.show import neighbour_table
 
     with Atlas(atlas, create=False) as opened:
-        name = opened.find(model).name
-        found = opened.near(name, count=count, pooling=pooling, by=by)
-    answer = NearAnswer(model=name, neighbours=[gather.neighbour(it) for it in found])
+        if by == "probe":
+            with console.progress(quiet or json) as progress:
+                answer = _by_probe(opened, model, count, pooling, progress)
+        else:
+            answer = _by_weights(opened, model, count, pooling, by)
     if json:
         console.answer(answer)
+    elif by == "probe":
+        rows = [(it.model, f"{it.score:.3f}") for it in answer.hits]
+        console.out().print(console.table(["neighbour", "likeness"], rows, right="likeness"))
     elif answer.neighbours:
         console.out().print(neighbour_table(answer.neighbours))
     else:
         console.out().print("no model of its tree is in the atlas")
+
+
+def _by_weights(
+    opened: "Atlas", model: str, count: int, pooling: str | None, by: str
+) -> "NearAnswer":
+    from weightscape.answers import NearAnswer, NearHitAnswer
+    from weightscape.cli import gather
+
+    name = opened.find(model).name
+    found = [gather.neighbour(it) for it in opened.near(name, count=count, pooling=pooling, by=by)]
+    hits = [
+        NearHitAnswer(
+            model=it.model, score=it.cosine if by == "cosine" else -it.distance, found_by=[by]
+        )
+        for it in found
+    ]
+    return NearAnswer(model=name, neighbours=found, hits=hits)
+
+
+def _by_probe(
+    opened: "Atlas", model: str, count: int, pooling: str | None, progress: "Progress"
+) -> "NearAnswer":
+    from weightscape.answers import NearAnswer, NearHitAnswer
+    from weightscape.atlas.probe_near import near_by_probe
+    from weightscape.cli import gather
+    from weightscape.cli.describe import find
+
+    seen, found = near_by_probe(opened.store, find(model, opened), count=count, progress=progress)
+    compared = {}
+    if seen.name is not None and opened.model(seen.name).status == "ready":
+        everyone = opened.near(seen.name, count=len(opened.models()), pooling=pooling)
+        compared = {it.model: gather.neighbour(it) for it in everyone}
+    return NearAnswer(
+        model=seen.name or model,
+        neighbours=[compared[it.name] for it in found if it.name in compared],
+        hits=[NearHitAnswer(model=it.name, score=it.score, found_by=["probe"]) for it in found],
+        expert=None if seen.kept is None else seen.kept.name,
+    )
