@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
@@ -41,6 +42,7 @@ from bench.tune.parts import (
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
+from weightscape.tasks.models import load_model
 from weightscape.tasks.precision import multiplies_bfloat16
 from weightscape.tasks.task import Task
 from weightscape.tuning.baselines import BASELINES
@@ -57,6 +59,9 @@ UNIFORM, MULTI = "uniform soup", "multi-task"
 REFITTED = ", refitted"
 REFIT = FineTuning(lr=1e-4, steps=20, autocast=multiplies_bfloat16())
 """Of a blend on all rows: those that the search had are learned, too."""
+REFITS = 3
+APART = (f"{BLEND}{REFITTED}", "factor average")
+"""Made by `refit`, which also does the uniform soup; and for adapters alone."""
 
 SOURCE: FineTuning = replace(RECIPE, steps=50)
 """Of each source in multi-task: half of what its expert had, for want of time."""
@@ -80,13 +85,13 @@ def main() -> None:
         for target in asked.targets
     ]
     if not asked.only_tell:
-        run_all(run, jobs, 1, "target")
+        run_all(run_whole, jobs, 1, "target")
     wanted = [(target, seed) for seed in seeds for target in TARGETS]
     files = {it: file_of(*it, asked.work) for it in wanted}
-    runs = [json.loads(file.read_text()) for file in files.values() if file.is_file()]
+    runs = [told(*it, asked.work) for it, file in files.items() if file.is_file()]
     table = summary(runs)
     result = {
-        "settings": settings(),
+        "settings": {**settings(), "refit": asdict(REFIT), "refits": REFITS},
         "left": [
             f"{target}, seed {seed}" for (target, seed), it in files.items() if not it.is_file()
         ],
@@ -98,12 +103,29 @@ def main() -> None:
     show(table)
 
 
-def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> None:
+def run_whole(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> None:
+    """Do all for one target and seed; what is known is not done again."""
+    torch.set_num_threads(1)
+    run(target, seed, work, multi_task)
+    refit(target, seed, work)
+    if not keep:
+        how = adapting(target, seed)
+        shutil.rmtree(adapted_folder(target, seed, work, how), ignore_errors=True)
+
+
+def told(target: str, seed: int, work: Path) -> dict[str, Any]:
+    """Read what is known of a target and seed."""
+    found: dict[str, Any] = json.loads(file_of(target, seed, work).read_text())
+    file = refit_file(target, seed, work)
+    ways = {name: it for name, it in found["ways"].items() if not name.endswith(REFITTED)}
+    return {**found, "ways": {**ways, **(json.loads(file.read_text()) if file.is_file() else {})}}
+
+
+def run(target: str, seed: int, work: Path, multi_task: bool) -> None:
     """Adapt, search and score for one target and seed, unless that is known."""
     file = file_of(target, seed, work)
     if file.is_file():
         return
-    torch.set_num_threads(1)
     began, busy = perf_counter(), process_time()
     task, how = target_task(target, seed), adapting(target, seed)
     folder = adapted_folder(target, seed, work, how)
@@ -115,25 +137,20 @@ def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> Non
     found = find_blend(
         models,
         task,
-        parts / BLEND,
-        searching(seed),
+        how=searching(seed),
         base=base_folder(),
         sources=[task_named(name, TOKENS) for name in experts_of(target, seed, work)],
-        baselines=[it for it in BASELINES.names() if multi_task or it != MULTI],
+        baselines=[
+            it for it in BASELINES.names() if it not in APART and (multi_task or it != MULTI)
+        ],
         expert=SOURCE,
         adapting=how,
         work=parts,
     )
-    uniform = parts / UNIFORM
-    merge_models(models, uniform, weights=[1 / len(models)] * len(models))
     told = {
         "target": target,
         "seed": seed,
-        "ways": {
-            **ways_of(found),
-            f"{BLEND}{REFITTED}": refitted(parts / BLEND, task, seed),
-            f"{UNIFORM}{REFITTED}": refitted(uniform, task, seed),
-        },
+        "ways": ways_of(found),
         "shares": shares_of(found, models, task, seed),
         "weights": dict(zip(found.names, found.best.weights.round(4).tolist(), strict=True)),
         "evaluations": found.evaluations,
@@ -146,13 +163,37 @@ def run(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> Non
         "cpu_seconds": process_time() - busy,
         "load": os.getloadavg()[0],
     }
+    keep_run(file, told)
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def keep_run(file: Path, told: Mapping[str, Any]) -> None:
+    """Keep what was found."""
     file.parent.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(".half")
-    half.write_text(json.dumps(report.without_nan(told)))
+    half.write_text(json.dumps(report.without_nan(dict(told))))
     half.replace(file)
-    shutil.rmtree(parts)
-    if not keep:
-        shutil.rmtree(folder)
+
+
+def refit(target: str, seed: int, work: Path) -> None:
+    """Fine-tune the blend of a run, and the mean of all its models, on all rows, unless known."""
+    file = refit_file(target, seed, work)
+    if file.is_file():
+        return
+    task = target_task(target, seed)
+    models = adapted_of(target, seed, work, how=adapting(target, seed))
+    found: dict[str, float] = json.loads(file_of(target, seed, work).read_text())["weights"]
+    parts = work / "transfer-parts"
+    parts.mkdir(exist_ok=True)
+    alike = [1 / len(models)] * len(models)
+    ways: dict[str, dict[str, Any]] = {}
+    known: dict[tuple[float, ...], dict[str, Any]] = {}
+    for name, weights in ((BLEND, list(found.values())), (UNIFORM, alike)):
+        key = tuple(weights)
+        if key not in known:
+            known[key] = refitted(models, weights, task, seed, parts)
+        ways[f"{name}{REFITTED}"] = known[key]
+    keep_run(file, ways)
 
 
 def adapting(target: str, seed: int) -> FineTuning:
@@ -161,15 +202,26 @@ def adapting(target: str, seed: int) -> FineTuning:
     return few_rows_fine_tuning(rows=rows, autocast=multiplies_bfloat16())
 
 
-def refitted(folder: Path, task: Task, seed: int) -> dict[str, Any]:
-    """Fine-tune a blend on all rows for a few steps, and score it."""
+def refitted(
+    models: Sequence[Path], weights: Sequence[float], task: Task, seed: int, work: Path
+) -> dict[str, Any]:
+    """Fine-tune a blend on all rows for a few steps, as `blend, refitted` does; score the mean."""
     began = perf_counter()
-    how = replace(REFIT, data_seed=seed, dropout_seed=seed)
-    out = folder.with_name(f"{folder.name}{REFITTED}")
-    made = fine_tune(folder, task, out, how, score_rows=None)
-    why = f"then {REFIT.steps} steps on all {len(task.rows('train'))} training rows"
-    loss, metrics = made.scores.loss, made.scores.metrics
-    return {**metrics, "loss": loss, "seconds": perf_counter() - began, "why": why}
+    with TemporaryDirectory(dir=work) as place:
+        blend = Path(place) / BLEND
+        merge_models(models, blend, weights=weights)
+        made = []
+        for number in range(REFITS):
+            drawn = REFITS * seed + number
+            how = replace(REFIT, data_seed=drawn, dropout_seed=drawn)
+            made.append(
+                fine_tune(blend, task, Path(place) / f"{number}", how, score_rows=16).folder
+            )
+        mean = Path(place) / "mean"
+        merge_models(made, mean, weights=[1 / REFITS] * REFITS)
+        it = evaluate(load_model(mean, task), task, autocast=searching(seed).autocast)
+    why = f"the mean of {REFITS} times {REFIT.steps} steps on all rows"
+    return {**it.metrics, "loss": it.loss, "seconds": perf_counter() - began, "why": why}
 
 
 def shares_of(
@@ -216,7 +268,6 @@ def settings() -> dict[str, Any]:
         "tokens": TOKENS,
         "adapting": asdict(adapting(TARGETS[0], 0)),
         "source": asdict(SOURCE),
-        "refit": asdict(REFIT),
         "searching": {name: str(value) for name, value in how.items() if name != "seed"},
     }
 
@@ -225,6 +276,12 @@ def file_of(target: str, seed: int, work: Path) -> Path:
     """Say where a run is kept: runs of other settings are others."""
     mark = blake2b(json.dumps(settings()).encode(), digest_size=6).hexdigest()
     return work / "transfer" / mark / f"{target}-{seed}.json"
+
+
+def refit_file(target: str, seed: int, work: Path) -> Path:
+    """Say where a run's refitted models are told of."""
+    mark = blake2b(json.dumps([asdict(REFIT), REFITS]).encode(), digest_size=4).hexdigest()
+    return file_of(target, seed, work).with_suffix(f".refit-{mark}.json")
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
