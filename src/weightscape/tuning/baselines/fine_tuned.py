@@ -21,6 +21,9 @@ from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Riv
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.shared_head import begin_head, has_head
 
+REFITS = 3
+"""Fine-tunings of a blend that are averaged."""
+
 
 @BASELINES.register("fine-tuned base")
 def fine_tuned_base(given: Setting) -> Rival:
@@ -48,15 +51,32 @@ def fine_tuned_base_on_all(given: Setting) -> Rival:
 def refitted_blend(given: Setting) -> Rival:
     """Fine-tune the blend on all training rows, for half the steps at half the rate.
 
-    So that it learns from the rows, too, that its weights were searched on.
+    So that it learns from the rows, too, that its weights were searched on. The mean of `REFITS`
+    fine-tunings: what a single one comes to depends much on the order of so few rows.
     """
     if given.blend is None or given.uncut is None:
         raise NotHad("no training rows were kept apart for the search")
-    how = given.adapting
-    shorter = replace(how, lr=how.lr / 2, steps=max(1, how.steps // 2))
-    model = _on_target(given, given.blend(), given.uncut, "blend-refitted", shorter)
-    why = f"{shorter.steps} more steps on all {_count(given.uncut)} training rows"
-    return Rival(why, model=model, saw_dev=True)
+    whole = given.adapting
+    how = replace(whole, lr=whole.lr / 2, steps=max(1, whole.steps // 2))
+    mean: LiveModel | None = None
+    for number in range(REFITS):
+        own = replace(how, data_seed=how.data_seed + number, dropout_seed=how.dropout_seed + number)
+        folder = f"blend-refitted-{number + 1}"
+        made = _on_target(given, given.blend(), given.uncut, folder, own)
+        mean = made if mean is None else _moved(mean, made, 1 / (number + 1))
+    rows = _count(given.uncut)
+    why = f"{how.steps} more steps on all {rows} training rows, the mean of {REFITS} times"
+    return Rival(why, model=mean, saw_dev=True)
+
+
+def _moved(model: LiveModel, other: LiveModel, share: float) -> LiveModel:
+    """Move a model a share of the way to another, in place."""
+    towards = other.module.state_dict()
+    with torch.no_grad():
+        for name, tensor in model.module.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(towards[name], share)
+    return model
 
 
 @BASELINES.register("multi-task")
