@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import blake2b
@@ -36,7 +37,7 @@ from bench.tune.parts import (
     experts_of,
     target_task,
 )
-from bench.tune.transfer_table import BLEND, draw, show, summary
+from bench.tune.transfer_table import BLEND, REFITTED, draw, show, summary
 
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import fine_tune
@@ -54,7 +55,6 @@ from weightscape.tuning.search import Searching
 from weightscape.zoo.derive import merge_models
 
 UNIFORM, MULTI = "uniform soup", "multi-task"
-REFITTED = ", refitted"
 REFIT = FineTuning(lr=1e-4, steps=20, autocast=multiplies_bfloat16())
 """Of a blend on all rows: those that the search had are learned, too."""
 REFITS = 3
@@ -84,8 +84,10 @@ def main() -> None:
     ]
     if not asked.only_tell:
         run_all(run_whole, jobs, 1, "target")
+    else:
+        sys.argv.remove("--only-tell")  # what is told was made by the command without it
     wanted = [(target, seed) for seed in seeds for target in TARGETS]
-    files = {it: file_of(*it, asked.work) for it in wanted}
+    files = {it: refit_file(*it, asked.work) for it in wanted}  # the last that a run keeps
     runs = [told(*it, asked.work) for it, file in files.items() if file.is_file()]
     table = summary(runs)
     result = {

@@ -10,6 +10,7 @@ from bench.connectivity.tables import save
 from bench.regions.gains import over_targets
 
 BLEND, PLAIN, FAIR = "blend", "fine-tuned base", "fine-tuned base, all rows"
+REFITTED = ", refitted"
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -32,6 +33,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "gain": gains(had, name, FAIR),
                 "over_plain": gains(had, name, PLAIN),
                 "over_blend": gains(had, name, BLEND),
+                "over_refitted": gains(had, name, f"{BLEND}{REFITTED}"),
             }
         )
     return sorted(rows, key=lambda it: -it["gain"]["mean"]["value"])
@@ -42,9 +44,11 @@ def gains(runs: Sequence[Mapping[str, Any]], one: str, other: str | None = None)
     found: dict[str, list[float]] = {}
     for it in runs:
         ways = it["ways"]
+        if other is not None and other not in ways:
+            continue
         less = 0.0 if other is None else ways[other]["accuracy"]
         found.setdefault(it["target"], []).append(100 * (ways[one]["accuracy"] - less))
-    return over_targets(found)
+    return over_targets(found) if found else {}
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
