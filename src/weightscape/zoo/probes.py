@@ -34,9 +34,9 @@ from weightscape.zoo.work import RECORDS, Scores, carry_out, claim_folder
 OWN_BYTES, SHARED_BYTES, DIGITS_BYTES, ADAPTER_BYTES = 6_700_000, 85_000_000, 190_000, 80_000
 TRAIN_SHARE = 0.8
 
-A_TOKEN = 3e-4  # seconds on one core, as those below: a text's tokens through the base
-A_STEP, A_ROW = 0.012, 2.5e-4  # a step of training and each text of its batch
-A_DIGITS_STEP = 0.008
+A_TOKEN = 2.5e-4  # seconds on one core, as those below: a text's tokens through the base
+A_STEP, A_ROW = 0.005, 1.25e-4  # a step of training and each text of its batch
+A_DIGITS_STEP = 0.009
 
 
 def make_probes_zoo(
@@ -112,7 +112,7 @@ def _seconds(planned: ProbeModel) -> float:
         return 1
     if training.tree == DIGITS:
         return training.steps * A_DIGITS_STEP
-    return training.steps * (A_STEP + training.batch * A_ROW) / (2 if training.rank else 1)
+    return training.steps * (A_STEP + training.batch * A_ROW) / (1.5 if training.rank else 1)
 
 
 def _bytes(planned: ProbeModel) -> int:

@@ -14,7 +14,7 @@ from weightscape.zoo.probes_classes import SOURCES
 from weightscape.zoo.truth import Knows
 
 TEXT_A, TEXT_B, DIGITS, ADAPTERS = "text-a", "text-b", "digits", "adapters"
-TREES = (TEXT_A, DIGITS, TEXT_B, ADAPTERS)
+TREES = (TEXT_A, DIGITS, ADAPTERS, TEXT_B)
 """In the order in which they are made."""
 
 HELD_OUT_SHARE = 0.26
