@@ -25,10 +25,10 @@ from weightscape.tuning.blend_writing import write_blend
 from weightscape.tuning.experts import whole_models
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.moving import with_layers
-from weightscape.tuning.opening import open_models
-from weightscape.tuning.records import TuneResult, Weights
+from weightscape.tuning.opening import OpenedModels, open_models
+from weightscape.tuning.records import TuneResult
 from weightscape.tuning.rivals import make_baselines, split_scores
-from weightscape.tuning.search import search
+from weightscape.tuning.search import find_weights
 from weightscape.tuning.searching import Searching, check_searching
 from weightscape.tuning.seen_rows import seen_words
 from weightscape.tuning.selection import dev_rows
@@ -85,39 +85,11 @@ def find_blend(
     notes += seen_words(target, sources)
     for note in notes:
         progress.note(note)
-    spanned = opened.models if opened.with_base is None else opened.with_base
-    searched = spanned if space.kind == "box" else opened.models
-    layers, groups = (
-        layer_groups(searched.span.names, searched.model.head) if space.layers else (None, ())
-    )
-    chosen = space.of(len(searched.names), max(1, len(groups)), len(searched.names) - 1)
-    found = search(
-        searched,
-        replace(cut, splits={"train": cut.rows("train"), "dev": rows.dev}),
-        replace(how, space=chosen, layers=layers, limit=None),
-        rows=rows.dev,
-        study=study,
-        progress=progress,
-    )
-    # the search leaves its best blend in the module
-    dev, test = (split_scores(searched.model, rows.scored, it, how) for it in ("dev", "test"))
-    found = replace(
-        found,
-        dev=dev.metrics,
-        held_out=test.metrics,
-        intervals=dev.intervals,
-        held_out_intervals=test.intervals,
-        groups=groups,
-    )
-    written = None
-    if out is not None:
-        weights = found.best.weights
-        written = write_blend(
-            searched, weights, target, out, _recipe(found, how), layers=layers, groups=groups
-        )
+    blend = _searched(opened, cut, rows, how, space, study, progress)
+    written = None if out is None else _written(blend, target, out, how)
     with _folder(out, work) as folder:
         setting = Setting(
-            spanned=spanned,
+            spanned=opened.widest,
             models=tuple(models),
             members=tuple(range(len(opened.models.names))),
             base=None if opened.with_base is None else len(opened.models.names),
@@ -133,30 +105,17 @@ def find_blend(
             how=how,
             folder=folder,
             progress=progress,
-            blend=lambda: _copy(searched, found.best.weights, layers),
+            blend=blend.copied,
             loading=loading,
         )
         rivals, lacking = make_baselines(setting, baselines)
     return replace(
-        found,
+        blend.found,
         baselines=rivals,
         seconds=perf_counter() - began,
-        notes=tuple(dict.fromkeys((*notes, *found.notes, *lacking))),
+        notes=tuple(dict.fromkeys((*notes, *blend.found.notes, *lacking))),
         output=written,
     )
-
-
-def _copy(searched: SpannedModels, weights: Weights, layers: Mapping[str, int] | None) -> LiveModel:
-    """Copy the blend out of the one module of a span, where rivals stood since."""
-    spanned = searched if layers is None else with_layers(searched, layers)
-    spanned.span.write(weights[..., 1:], spanned.model.module)
-    return replace(spanned.model, module=copy.deepcopy(spanned.model.module))
-
-
-def parts_of(out: str | Path) -> Path:
-    """Name the folder, beside a blend's, of what is made on the way to it."""
-    place = Path(out)
-    return place.with_name(f"{place.name}.parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +125,79 @@ class _Rows:
     dev: tuple[Example, ...]
     scored: Task
     told: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Blend:
+    """What a search found in a span; layers: moving tensor to the row of its weights."""
+
+    found: TuneResult
+    spanned: SpannedModels
+    layers: Mapping[str, int] | None
+
+    def copied(self) -> LiveModel:
+        """Copy the blend out of the one module of the span, where rivals stood since."""
+        moving = self.spanned if self.layers is None else with_layers(self.spanned, self.layers)
+        moving.span.write(self.found.best.weights[..., 1:], moving.model.module)
+        return replace(moving.model, module=copy.deepcopy(moving.model.module))
+
+
+def _searched(
+    opened: OpenedModels,
+    cut: Task,
+    rows: _Rows,
+    how: Searching,
+    space: SpaceChoice,
+    study: tuple[Store, str] | None,
+    progress: Progress,
+) -> _Blend:
+    """Search the space that was chosen, and score what is found."""
+    searched = opened.widest if space.kind == "box" else opened.models
+    layers, groups = (
+        layer_groups(searched.span.names, searched.model.head) if space.layers else (None, ())
+    )
+    chosen = space.of(len(searched.names), max(1, len(groups)), len(searched.names) - 1)
+    found = find_weights(
+        searched,
+        replace(cut, splits={"train": cut.rows("train"), "dev": rows.dev}),
+        replace(how, space=chosen, layers=layers),
+        rows.dev,
+        study=study,
+        progress=progress,
+    )
+    # the search leaves its best blend in the module
+    dev, test = (split_scores(searched.model, rows.scored, it, how) for it in ("dev", "test"))
+    scored = replace(
+        found,
+        dev=dev.metrics,
+        held_out=test.metrics,
+        intervals=dev.intervals,
+        held_out_intervals=test.intervals,
+        groups=groups,
+    )
+    return _Blend(scored, searched, layers)
+
+
+def _written(blend: _Blend, target: Task, out: str | Path, how: Searching) -> Path:
+    found = blend.found
+    told = {
+        "sampler": found.sampler,
+        "space": found.space,
+        "evaluations": found.evaluations,
+        "seed": how.seed,
+        "loss": found.best.loss,
+        "scores": {"dev": dict(found.dev), "held_out": dict(found.held_out)},
+    }
+    weights = found.best.weights
+    return write_blend(
+        blend.spanned, weights, target, out, told, layers=blend.layers, groups=found.groups
+    )
+
+
+def parts_of(out: str | Path) -> Path:
+    """Name the folder, beside a blend's, of what is made on the way to it."""
+    place = Path(out)
+    return place.with_name(f"{place.name}.parts")
 
 
 def _rows(task: Task, limit: int | None, held_out: int | None) -> _Rows:
@@ -199,17 +231,6 @@ def check_question(
     target.rows("train")
     if out is not None:
         check_free(Path(out), target)
-
-
-def _recipe(found: TuneResult, how: Searching) -> dict[str, Any]:
-    return {
-        "sampler": found.sampler,
-        "space": found.space,
-        "evaluations": found.evaluations,
-        "seed": how.seed,
-        "loss": found.best.loss,
-        "scores": {"dev": dict(found.dev), "held_out": dict(found.held_out)},
-    }
 
 
 @contextmanager

@@ -36,6 +36,11 @@ class OpenedModels:
     with_base: SpannedModels | None
     told: str
 
+    @property
+    def widest(self) -> SpannedModels:
+        """Give the span with the base, if there is one."""
+        return self.models if self.with_base is None else self.with_base
+
 
 def open_models(
     models: Sequence[Source],

@@ -96,7 +96,7 @@ def test_of_few_rows_all_are_searched_on_and_cross_validation_tells_how_far_to_g
 
 
 def test_where_the_surrogate_does_not_hold_the_sampler_goes_on(monkeypatch):
-    from weightscape.tuning import search as module
+    from weightscape.tuning import proposing as module
 
     true = module.descend
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from weightscape.errors import BadInput
 from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Rival, Setting
-from weightscape.tuning.search import search
+from weightscape.tuning.search import find_weights
 from weightscape.tuning.search_space import SearchSpace
 
 EVALUATIONS = 40
@@ -31,9 +31,8 @@ def lorahub(given: Setting) -> Rival:
         surrogate=None,
         choice=False,
     )
-    without_test = replace(given.task, splits={**given.task.splits, "test": ()})
     try:
-        found = search(given.spanned, without_test, how, rows=given.dev, progress=given.progress)
+        found = find_weights(given.spanned, given.task, how, given.dev, progress=given.progress)
     except BadInput as problem:
         raise NotHad(str(problem)) from problem
     told = f"{EVALUATIONS} candidates of {how.sampler} in a box of ±1.5"
