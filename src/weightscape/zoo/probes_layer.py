@@ -97,6 +97,36 @@ def draw_layer(layer: LastLayer, seed: int) -> None:
                 module.bias.zero_()
 
 
+def renumber(layer: LastLayer, seed: int) -> tuple[Tensor, Tensor]:
+    """Put the neurons of the residual stream and the heads into an order of the seed's, in place.
+
+    Models whose every layer was drawn for themselves share no order; those that only draw a last
+    layer on a common base do, and could be read by it. Gives both orders: the layer now computes
+    from `first[:, order]` and `mixed[:, heads][:, :, order]` what it computed before.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(layer.value.in_features, generator=generator)
+    heads = torch.randperm(layer.heads, generator=generator)
+    inside = torch.arange(len(order)).view(layer.heads, -1)[heads].flatten()
+    with torch.no_grad():
+        for module, rows, columns in (
+            (layer.value, inside, order),
+            (layer.attended, order, inside),
+            (layer.intermediate, None, order),
+            (layer.output, order, None),
+            (layer.pooler, None, order),
+        ):
+            if rows is not None:
+                module.weight.copy_(module.weight[rows])
+                module.bias.copy_(module.bias[rows])
+            if columns is not None:
+                module.weight.copy_(module.weight[:, columns])
+        for norm in (layer.attended_norm, layer.output_norm):
+            norm.weight.copy_(norm.weight[order])
+            norm.bias.copy_(norm.bias[order])
+    return order, heads
+
+
 def fill_layer(layer: LastLayer, folder: Path, layers: int) -> None:
     """Fill a part in from a model's folder; the classifier is left as it is."""
     from weightscape.io import open_checkpoint

@@ -10,13 +10,14 @@ from weightscape.progress import Progress
 from weightscape.zoo.derive import appearing_whole
 from weightscape.zoo.probes_digits import train_digits_model, write_digits_model
 from weightscape.zoo.probes_features import FEATURES_FILE, load_features
-from weightscape.zoo.probes_layer import build_layer, fill_layer
+from weightscape.zoo.probes_layer import build_layer, fill_layer, renumber
 from weightscape.zoo.probes_plan import DIGITS, ProbeModel, ProbesZoo, ProbeTraining
 from weightscape.zoo.probes_text import (
     Base,
     train_text_model,
     train_text_root,
     write_adapter,
+    write_lone_layer,
     write_text_model,
 )
 from weightscape.zoo.work import RECORDS, Scores
@@ -92,6 +93,9 @@ class ProbesMaker:
                     rank=training.rank,
                     metadata=metadata,
                 )
+            elif start is None:
+                renumber(layer, training.init_seed)
+                write_lone_layer(self.base, layer, whole, labels=labels, metadata=metadata)
             else:
                 write_text_model(self.base, layer, whole, labels=labels, metadata=metadata)
             self._declare(planned, whole, scores)

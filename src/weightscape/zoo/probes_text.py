@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from weightscape.errors import BadInput
+from weightscape.io import open_checkpoint, write_checkpoint
 from weightscape.io.json_files import read_json
 from weightscape.progress import Progress, silent
 from weightscape.tasks.training import Schedule, batch_order, train
@@ -61,8 +62,6 @@ class Base:
 def share_base(base: Base) -> None:
     """Write what all models share, once: everything below the trained part, and the tokenizer."""
     from safetensors.torch import save_file
-
-    from weightscape.io import open_checkpoint
 
     if base.shared.is_dir():
         return
@@ -198,13 +197,20 @@ def write_text_model(
     for file in base.shared.iterdir():
         _link(file, folder / file.name)
     _write_json(folder / INDEX, _index(base, tensors))
-    config = {**base.config, "architectures": ["BertModel"]}
-    config.pop("_name_or_path", None)
-    if labels is not None:
-        config["architectures"] = ["BertForSequenceClassification"]
-        config["id2label"] = {str(i): label for i, label in enumerate(labels)}
-        config["label2id"] = {label: i for i, label in enumerate(labels)}
-    _write_json(folder / "config.json", config)
+    _write_json(folder / "config.json", _config(base, labels))
+
+
+def write_lone_layer(
+    base: Base,
+    layer: LastLayer,
+    folder: Path,
+    *,
+    labels: Sequence[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write the trained part alone; what lies below it is the base's in another order."""
+    config = _config(base, labels)
+    write_checkpoint(folder, layer_tensors(layer, base.layers), config=config, metadata=metadata)
 
 
 def write_adapter(
@@ -259,6 +265,16 @@ def _add_low_rank(layer: LastLayer, rank: int, generator: torch.Generator) -> No
     with torch.no_grad():
         factors.a.normal_(std=matrix.in_features**-0.5, generator=generator)
     parametrize.register_parametrization(matrix, "weight", factors)
+
+
+def _config(base: Base, labels: Sequence[str] | None) -> dict[str, Any]:
+    config = {**base.config, "architectures": ["BertModel"]}
+    config.pop("_name_or_path", None)
+    if labels is not None:
+        config["architectures"] = ["BertForSequenceClassification"]
+        config["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        config["label2id"] = {label: i for i, label in enumerate(labels)}
+    return config
 
 
 def _index(base: Base, own: Mapping[str, Tensor]) -> dict[str, Any]:

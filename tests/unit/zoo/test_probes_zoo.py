@@ -13,7 +13,7 @@ from weightscape.zoo import probes
 from weightscape.zoo.probes_classes import FineClass
 from weightscape.zoo.probes_digits import train_digits_model
 from weightscape.zoo.probes_features import features_of, load_features
-from weightscape.zoo.probes_layer import build_layer, fill_layer
+from weightscape.zoo.probes_layer import LastLayer, build_layer, fill_layer, renumber
 from weightscape.zoo.probes_plan import ProbeTraining
 from weightscape.zoo.probes_text import Base, train_text_model
 from weightscape.zoo.truth import read_truth
@@ -198,6 +198,19 @@ def test_the_control_has_no_roots_and_starts_that_are_not_alike(zoo, make, tmp_p
             for name in ("text-a-0001", "text-a-0002")
         )
         assert torch.cosine_similarity(one, two, dim=0) > 0.8
+
+
+def test_renumbered_neurons_compute_the_same_from_renumbered_inputs():
+    layer = LastLayer(8, 12, 2, 3, 1e-12)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():  # biases and norms as well
+            parameter.normal_(std=0.5, generator=noise)
+    first, mixed = torch.randn(5, 8, generator=noise), torch.randn(5, 2, 8, generator=noise)
+    before = layer(first, mixed)
+    order, heads = renumber(layer, 1)
+    assert torch.allclose(layer(first[:, order], mixed[:, heads][:, :, order]), before, atol=1e-5)
+    assert not torch.allclose(layer(first, mixed), before, atol=1e-2)
 
 
 def test_a_zoo_that_was_interrupted_comes_out_the_same(zoo, make, tmp_path):
