@@ -96,6 +96,7 @@ class TrainProbesAnswer(Answer):
 
     experts: list[ExpertAnswer]
     left_out: list[LeftOutAnswer]
+    page: str = Field(description="the atlas's page, drawn anew")
 
 
 class ScoredLabelAnswer(Answer):

@@ -46,15 +46,20 @@ def guessed(expert: Expert, labels: Mapping[str, frozenset[str]]) -> dict[str, f
     """
     held = expert.known.held_out
     named = [labels.get(name, frozenset()) for name in expert.known.names]
-    training = [it for it, out in zip(named, held, strict=True) if not out]
-    validation = [it for it, out in zip(named, held, strict=True) if out]
+    everywhere = frozenset.intersection(
+        *(it for it, out in zip(named, held, strict=True) if not out)
+    )
+    # as the expert does, guesses leave out what all training models have
+    told = [own - everywhere for own in named]
+    training = [it for it, out in zip(told, held, strict=True) if not out]
+    validation = [it for it, out in zip(told, held, strict=True) if out]
     many = Counter(label for own in training for label in own)
     usual = frozenset(it for it in expert.labels if many[it] * 2 >= len(training))
     found = {}
     if expert.labels and validation:
         right = [len(expert.labels) - len((own ^ usual) & {*expert.labels}) for own in validation]
         found["label_accuracy"] = float(np.mean(right)) / len(expert.labels)
-    there = frozenset().union(*named)
+    there = frozenset().union(*told)
     if expert.encoder is not None and validation and many:
         best = min(many, key=lambda label: (-many[label], label))
         found["text_top1"] = float(np.mean([best in own for own in validation]))

@@ -93,9 +93,10 @@ def train_probes(
             how=ProbeTraining(epochs=epochs, seed=seed),
         )
         done = train_experts(opened.store, asked, _encoder(encoder, progress), progress)
-    if not done.experts:
-        raise BadInput(train_probes_words.none_trained(done.left_out, atlas))
-    answer = train_probes_words.answer(done)
+        if not done.experts:
+            raise BadInput(train_probes_words.none_trained(done.left_out, atlas))
+        page = _draw(opened, progress)
+    answer = train_probes_words.answer(done, page)
     if json:
         console.answer(answer)
     else:
@@ -143,3 +144,14 @@ def _encoder(given: str, progress: "Progress") -> "Encoder | None":
     from weightscape.probing.encoders import open_encoder
 
     return open_encoder(given, cache=cache_folder() / "texts", progress=progress)
+
+
+def _draw(opened: "Atlas", progress: "Progress") -> Path:
+    """Draw the atlas's page anew, with what its models are found to know."""
+    from weightscape.cli.path_work import typed_command
+    from weightscape.report.collect import collect
+    from weightscape.report.page import write_page
+
+    with progress.stage("drawing the page"):
+        data = collect(opened, command=typed_command())
+        return write_page(data, opened.folder / "index.html")

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 _COUNTS = ("epochs", "best_epoch", "training_models", "validation_models")
 
 
-def answer(done: "TrainedAll") -> TrainProbesAnswer:
-    """Turn what was trained into its answer."""
+def answer(done: "TrainedAll", page: Path) -> TrainProbesAnswer:
+    """Turn what was trained into its answer; page: where it is drawn."""
     return TrainProbesAnswer(
         experts=[_expert(it) for it in done.experts],
         left_out=[LeftOutAnswer(tree=tree, reason=why) for tree, why in done.left_out.items()],
+        page=str(page),
     )
 
 
@@ -88,6 +89,8 @@ def show(told: TrainProbesAnswer, quiet: bool) -> None:
             console.note(f"and {len(it.skipped) - 3} more were skipped (--json lists them)")
     for left in () if quiet else told.left_out:
         console.note(f"no expert for {left.tree}: {left.reason}")
+    if not quiet:
+        console.note(f"page: {told.page}")
 
 
 def _told(it: ExpertAnswer) -> str:

@@ -24,6 +24,7 @@ from weightscape.report.data import (
     PageSkipped,
     PageUndecided,
 )
+from weightscape.report.known_labels import known_labels
 
 NEIGHBOURS = 8
 
@@ -91,6 +92,7 @@ def collect(
             PageResult(it.kind, it.models, it.task, it.made, it.folder, it.result)
             for it in atlas.results()
         ),
+        known=known_labels(atlas),
     )
 
 

@@ -142,6 +142,39 @@ class PageResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PageExpert:
+    """A trained expert: the layer that it reads, how many models it has read, its metrics."""
+
+    name: str
+    layer: str
+    models: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PageLabel:
+    """A label and the models that know it by their weights.
+
+    words: what it means, where that was told. likely: how many models are likelier to know it than
+    not. hits: name, probability, and whether the model is labelled so; the likeliest first.
+    """
+
+    label: str
+    words: str
+    likely: int
+    hits: tuple[tuple[str, float, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageKnown:
+    """What experts read in the weights. models: of each the likeliest labels with probabilities."""
+
+    experts: tuple[PageExpert, ...]
+    labels: tuple[PageLabel, ...]
+    models: dict[str, tuple[tuple[str, float], ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class PageData:
     """All that one page shows. made: time in ISO 8601. command: how to make it again.
 
@@ -162,6 +195,7 @@ class PageData:
     notes: tuple[str, ...] = ()
     paths: tuple[PagePath, ...] = ()
     results: tuple[PageResult, ...] = ()
+    known: PageKnown | None = None
 
     def found(self, kind: ResultKind) -> tuple[PageResult, ...]:
         """Give the results of one kind."""

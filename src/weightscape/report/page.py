@@ -16,11 +16,12 @@ from weightscape.report.layout import pack_trees
 from weightscape.report.path_payload import path_payload
 from weightscape.report.payload import embed_json, page_payload
 from weightscape.report.region_payload import region_payload
+from weightscape.report.search_payload import search_payload
 from weightscape.report.start_payload import start_payload
 from weightscape.report.tune_payload import tune_payload
 from weightscape.report.words import summary
 
-STYLES = ("tokens.css", "frame.css", "views.css", "paths.css", "results.css")
+STYLES = ("tokens.css", "frame.css", "views.css", "paths.css", "results.css", "search.css")
 SCRIPTS = (
     "atlas.js",
     "dom.js",
@@ -31,6 +32,7 @@ SCRIPTS = (
     "paths.js",
     "knowledge.js",
     "plane.js",
+    "search.js",
     "results.js",
     "region.js",
     "start.js",
@@ -82,6 +84,7 @@ def render_page(data: PageData) -> str:
     kinship = trace_kinship(data)
     payload = page_payload(data, kinship, pack_trees(data.models))
     payload["paths"] = path_payload(data)
+    payload["known"] = search_payload(data)
     payload["found"] = {
         "region": region_payload(data),
         "start": start_payload(data),

@@ -1,20 +1,24 @@
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
-from probe_models import CLASSES, LAYER, SMALL
+from probe_models import CLASSES, LAYER, SMALL, Population
 from weightscape.atlas import Atlas
 from weightscape.atlas.describing import describe
 from weightscape.atlas.embedding import embed_new
-from weightscape.atlas.expert_labels import hold_out, labels_to_learn
+from weightscape.atlas.expert_labels import guessed, hold_out, labels_to_learn
 from weightscape.atlas.experts import Training, train_experts
 from weightscape.catalog import experts as expert_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.records import Label
 from weightscape.errors import BadInput, NotFound
+from weightscape.probing import fitting
+from weightscape.probing.encoders import open_encoder
 
 
 def test_the_tree_with_labels_gets_an_expert_and_the_other_a_reason(probed):
@@ -121,8 +125,86 @@ def test_only_labels_that_several_have_are_learned():
     assert labels_to_learn(given, "abc", ("class",)) == {"a": {"x"}, "b": {"x"}}
 
 
+def test_guesses_are_of_the_labels_that_tell_models_apart(probed):
+    population, _, _, trained = probed
+    expert = trained.experts[0].expert
+    plain = {name: frozenset(own) for name, own in population.labels.items()}
+    with_more = {name: own | {"everybody's"} for name, own in plain.items()}
+    assert guessed(expert, plain) == guessed(expert, with_more)
+    assert 0 < guessed(expert, plain)["text_top1"] < 1
+
+
 def test_models_are_held_out_alike_in_any_order():
     names = [f"m{number}" for number in range(20)]
     assert hold_out(names, 0.2, 3) == hold_out(names[::-1], 0.2, 3)
     assert len(hold_out(names, 0.2, 3)) == 4
     assert hold_out(names, 0.2, 3) != hold_out(names, 0.2, 4)
+
+
+class Killed(Exception):
+    """Stands for a process that ends."""
+
+
+class Killing:
+    """A progress that kills the training after some epochs."""
+
+    def __init__(self, after):
+        self.left = after
+
+    @contextmanager
+    def stage(self, label, *, total=None, unit=""):
+        def advance(amount):
+            # what was done before it was killed is told at once
+            if label == "training the probes" and amount == 1:
+                self.left -= 1
+                if self.left < 0:
+                    raise Killed
+
+        yield advance
+
+    def note(self, message):
+        pass
+
+
+def test_a_killed_training_leaves_the_expert_of_before_and_goes_on(probed, tmp_path, monkeypatch):
+    _, atlas, encoder, _ = probed
+    monkeypatch.setattr(fitting, "_SAVE_SECONDS", 0.0)
+    asked = Training(how=replace(SMALL, seed=5), layer=LAYER)
+    folders = []
+    for name in ("killed", "whole"):
+        folders.append(tmp_path / name)
+        copytree(atlas.folder, folders[-1])
+    with Atlas(folders[0]) as killed, Atlas(folders[1]) as whole:
+        before = described(killed)
+        with pytest.raises(Killed):
+            train_experts(killed.store, asked, encoder, Killing(31))
+        assert described(killed) == before
+        (resumed,) = train_experts(killed.store, asked, encoder, Killing(SMALL.epochs - 30)).experts
+        (straight,) = train_experts(whole.store, asked, encoder).experts
+        np.testing.assert_array_equal(resumed.expert.known.vectors, straight.expert.known.vectors)
+        assert described(killed) != before
+        home = Path(resumed.kept.folder).parent
+        assert sorted(it.name for it in home.iterdir() if it.is_dir()) == [
+            Path(resumed.kept.folder).name
+        ]
+
+
+def described(atlas):
+    found = describe(atlas.store, atlas.model("first-004"))
+    return found.seen.kept.made, [(it.label, it.score) for it in found.labels]
+
+
+def test_another_encoder_makes_another_expert_and_the_old_one_is_refused(probed, tmp_path):
+    _, atlas, encoder, trained = probed
+    other = Population(tmp_path / "models", seed=3)
+    changed = open_encoder(f"vectors:{other.write_texts(tmp_path / 'texts.safetensors')}")
+    kept = trained.experts[0].kept
+    texts = Path(encoder.opened_by.removeprefix("vectors:"))
+    was = texts.read_bytes()
+    texts.write_bytes((tmp_path / "texts.safetensors").read_bytes())
+    try:
+        with pytest.raises(BadInput, match="was trained with the encoder"):
+            describe(atlas.store, atlas.model("first-000"), labels=["honey"])
+    finally:
+        texts.write_bytes(was)
+    assert changed.identity != encoder.identity and kept.encoder == encoder.opened_by

@@ -56,6 +56,7 @@ function start() {
   heatTools();
   buildTable();
   startPaths();
+  startKnown();
   results.forEach((card) => card.start());
   on("filter", () => { drawForest(); drawTable(); mapLegend(); showFilters(); });
   on("filter", soon(dimMap, 60));

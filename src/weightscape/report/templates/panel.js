@@ -70,6 +70,7 @@ function modelPanel(model) {
     section("Made from", madeFrom(model), model.undecided.map((reason) => el("p", {}, reason))),
     section(`Children (${thousands.format(model.children.length)})`, model.children.length > 0 && modelList(model.children, (m) => m.kind)),
     section("Region", regionOf(model)),
+    section("Knows, by its weights", knownList(model)),
     section("Nearest", nearest(model)),
     section("Paths", pathList(model)),
     section("Found of its groups", resultList(model)),
