@@ -65,7 +65,7 @@ Surrogate = Annotated[
     bool, typer.Option("--surrogate/--no-surrogate", help="Search on a linear model first.")
 ]
 Choice = Annotated[
-    bool, typer.Option("--choice/--no-choice", help="Keep a third of the rows to choose on.")
+    bool, typer.Option("--choice/--no-choice", help="Choose on rows that were not searched on.")
 ]
 Apart = Annotated[
     bool,
