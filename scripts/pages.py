@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 import weightscape
-from weightscape import answers, answers_tasks
+from weightscape import answers, answers_probes, answers_tasks
 from weightscape.cli.main import app
 from weightscape.zoo import truth
 
@@ -72,7 +72,11 @@ def cli_reference() -> str:
 
 def json_page() -> str:
     """Write the page of all schemas: what verbs answer, what that is made of, and truth.json."""
-    every = [*_models(answers, answers.Answer), *_models(answers_tasks, answers.Answer)]
+    every = [
+        answer
+        for module in (answers, answers_tasks, answers_probes)
+        for answer in _models(module, answers.Answer)
+    ]
     whole = [answer for answer in every if "--json" in (answer.__doc__ or "")]
     parts = [
         "# JSON answers\n",
