@@ -10,6 +10,7 @@ from pathlib import Path
 import connectivity_results
 import cost_results
 import region_results
+import transfer_results
 import tune_cost_results
 from results_tables import ROOT, load, source, table
 
@@ -157,6 +158,7 @@ def main() -> None:
             **cost_results.blocks(),
             **region_results.blocks(),
             **tune_cost_results.blocks(),
+            **transfer_results.blocks(),
         },
     )
     fill(ROOT / "README.md", {"main": readme_block()})

@@ -255,8 +255,12 @@ def shares_of(
 
 
 def searching(seed: int) -> Searching:
-    """Search by the defaults, in bfloat16 where that is faster."""
-    return Searching(autocast=torch.bfloat16 if multiplies_bfloat16() else None, seed=seed)
+    """Search by the defaults, in bfloat16 where that is faster.
+
+    The sampler by name: runs that are there stay of use when the default is another one.
+    """
+    autocast = torch.bfloat16 if multiplies_bfloat16() else None
+    return Searching(sampler="cma-es", autocast=autocast, seed=seed)
 
 
 def ways_of(found: TuneResult) -> dict[str, dict[str, Any]]:

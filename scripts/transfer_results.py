@@ -1,0 +1,129 @@
+"""The block of docs/results.md about blends on few rows: what each way gains, target by target."""
+
+from typing import Any
+
+from results_tables import ROOT, load, source, table
+
+Row = dict[str, Any]
+NAME = "tune-transfer"
+BLEND, REFITTED, FAIR = "blend", "blend, refitted", "fine-tuned base, all rows"
+AIM_GAIN, AIM_WINS = 2.0, 0.8
+
+
+def blocks() -> dict[str, str]:
+    """Write the block, or say that the bench was not run."""
+    there = (ROOT / "bench/results" / f"{NAME}.json").is_file()
+    block = transfer_block(load(NAME)) if there else "Not measured yet."
+    return {"tune transfer": block}
+
+
+def transfer_block(result: Row) -> str:
+    """Tell the ways' scores and gains, each target's, the time, and the aims beside them."""
+    rows = {it["way"]: it for it in result["summary"]}
+    parts = [
+        ways_table(rows),
+        targets_table(rows),
+        aims(rows),
+        times(result),
+        left(result) + source(result),
+    ]
+    return "\n\n".join(parts)
+
+
+def ways_table(rows: dict[str, Row]) -> str:
+    """Tell what each way gains over the measure and over the blend."""
+    lines = [
+        [
+            f"**{name}**" if name.startswith(BLEND) else name,
+            f"{it['accuracy']:.1f}",
+            f"{it['loss']:.3f}",
+            "" if name == FAIR else points(it["gain"]["mean"]),
+            "" if name == FAIR else f"{it['gain']['wins']} of {it['targets']}",
+            "" if name == BLEND else points(it["over_blend"]["mean"]),
+            str(it["runs"]),
+            f"{it['seconds']:.0f} s",
+        ]
+        for name, it in rows.items()
+    ]
+    head = ["way", "accuracy, %", "loss", f"over “{FAIR}”, points", "targets above it"]
+    return table([*head, f"over “{BLEND}”, points", "runs", "its own time"], lines)
+
+
+def targets_table(rows: dict[str, Row]) -> str:
+    """Tell each target's gains."""
+    shown = [name for name in rows if name != FAIR]
+    base = rows[FAIR]["by_target"]
+    lines = [
+        [
+            target,
+            f"{accuracy:.1f}",
+            *(
+                f"{rows[name]['gain']['targets'][target]:+.1f}"
+                if target in rows[name]["gain"]["targets"]
+                else ""
+                for name in shown
+            ),
+        ]
+        for target, accuracy in base.items()
+    ]
+    return table(["target", f"{FAIR}, %", *shown], lines)
+
+
+def aims(rows: dict[str, Row]) -> str:
+    """Set what was aimed at beside what was found, for the blend as it is and refitted."""
+    lines = []
+    for way, key in ((BLEND, "over_blend"), (REFITTED, "over_refitted")):
+        it, over = rows[way], rows[way]["gain"]
+        rivals = [row for name, row in rows.items() if not name.startswith(BLEND) and row[key]]
+        best = max(rivals, key=lambda row: row[key]["mean"]["value"])
+        mean, lead = over["mean"], best[key]["mean"]
+        lines += [
+            [
+                way,
+                f"above “{FAIR}” on 80 % of targets or more",
+                f"{over['wins']} of {it['targets']}",
+                said(over["wins"] >= AIM_WINS * it["targets"]),
+            ],
+            [
+                way,
+                f"by {AIM_GAIN:.0f} points or more on average",
+                points(mean),
+                said(mean["value"] >= AIM_GAIN),
+            ],
+            [
+                way,
+                "level with the best of the others",
+                f"“{best['way']}” is {points(lead)} above it",
+                said(lead["low"] <= 0),
+            ],
+        ]
+    return table(["way", "aim", "found", "reached"], lines)
+
+
+def said(reached: bool) -> str:
+    """Say whether an aim was reached."""
+    return "yes" if reached else "no"
+
+
+def times(result: Row) -> str:
+    """Tell what a whole run takes."""
+    took = [it for it in result["runs"] if it["adapt_cpu_seconds"] is not None]
+    if not took:
+        return ""
+    adapting = sorted(it["adapt_cpu_seconds"] for it in took)[len(took) // 2]
+    whole = sorted(it["cpu_seconds"] for it in took)[len(took) // 2]
+    return (
+        f"A run took {whole:.0f} processor seconds (median), {adapting:.0f} of them to adapt the "
+        "experts; the rest is the search, and all other ways."
+    )
+
+
+def left(result: Row) -> str:
+    """Say what was not run."""
+    lacking = result["left"]
+    return f"Not run for want of time: {'; '.join(lacking)}.\n\n" if lacking else ""
+
+
+def points(it: Row) -> str:
+    """Write a gain with its interval."""
+    return f"{it['value']:+.1f} [{it['low']:+.1f}, {it['high']:+.1f}]"
