@@ -59,7 +59,7 @@ def answer(place: Path) -> TuneAnswer:
 
 
 def test_a_blend_of_models_that_write_is_searched_by_the_sampler(answer: TuneAnswer) -> None:
-    assert answer.sampler == "cma-es" and answer.evaluations >= 6
+    assert answer.sampler == "cobyqa" and answer.evaluations >= 6
     assert any(note.startswith("no surrogate") for note in answer.notes)
     assert {it.name for it in answer.baselines} == {
         *("uniform soup", "best expert", "fine-tuned base")

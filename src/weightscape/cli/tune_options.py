@@ -46,7 +46,7 @@ L1 = Annotated[
 PerLayer = Annotated[bool, typer.Option("--per-layer", help="Give each layer weights of its own.")]
 Sampler = Annotated[
     str | None,
-    typer.Option("--sampler", metavar="NAME", help="What proposes weights (default: cma-es)."),
+    typer.Option("--sampler", metavar="NAME", help="What proposes weights (default: cobyqa)."),
 ]
 Evaluations = Annotated[
     int | None,

@@ -92,7 +92,7 @@ def test_a_blend_of_another_task_or_anything_else_is_not_replaced(run):
 @pytest.mark.parametrize(
     ("given", "error", "told"),
     [
-        ({}, MissingExtra, "cmaes.*pip install"),
+        ({"how": Searching(sampler="cma-es")}, MissingExtra, "cmaes.*pip install"),
         ({"how": Searching(sampler="cma")}, UnknownName, "cma-es"),
         ({"how": Searching(evaluations=None)}, BadInput, "budget"),
         ({"baselines": ("uniform soop",)}, UnknownName, "uniform soup"),
@@ -104,7 +104,7 @@ def test_a_blend_of_another_task_or_anything_else_is_not_replaced(run):
 def test_what_cannot_be_is_refused_before_an_expert_is_trained(
     run, tmp_path, monkeypatch, given, error, told
 ):
-    if not given:
+    if error is MissingExtra:
         monkeypatch.setitem(sys.modules, "cmaes", None)
     asked = {"sources": (tone(), topic()), "target": strength(), "how": SHORT, **given}
     with pytest.raises(error, match=told):

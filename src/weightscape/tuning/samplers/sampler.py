@@ -78,7 +78,8 @@ class SamplerFactory(Protocol):
 
 SAMPLERS: Registry[SamplerFactory] = Registry("sampler")
 
-DEFAULT_SAMPLER = "cma-es"
+DEFAULT_SAMPLER = "cobyqa"
+"""The best of all on real tasks, on the simplex and in a box (bench/tune/samplers.py)."""
 
 
 def check_sampler(name: str) -> None:
