@@ -95,7 +95,7 @@ def _is_over(fitted: Fitted, how: ProbeTraining) -> bool:
 
 
 def _epoch(
-    state: State,
+    state: State[Network],
     train: Models,
     texts: Tensor | None,
     known: Tensor,
@@ -145,7 +145,7 @@ def _loss(
 
 
 @torch.no_grad()
-def _look(state: State, valid: Models, texts: Tensor | None, fitted: Fitted) -> None:
+def _look(state: State[Network], valid: Models, texts: Tensor | None, fitted: Fitted) -> None:
     """Score the average network on the validation models and keep it if it is the best so far."""
     score = validation_score(state.smooth, valid, texts)
     fitted.history.append((fitted.epoch, score))

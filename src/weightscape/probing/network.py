@@ -1,6 +1,7 @@
 """What an expert learns: the probes of its layers and its heads."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,32 +13,50 @@ from weightscape.probing.several import SeveralLayers
 from weightscape.probing.stacks import Stack
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeSize:
+    """The sizes of one layer's ProbeX."""
+
+    out: int
+    inputs: int
+    probes: int
+    projection: int
+
+
+def probe_size(stack: Stack, how: ProbeTraining) -> ProbeSize:
+    """Settle the sizes of the ProbeX that reads a normalised layer."""
+    out, inputs = stack.shape.out, stack.shape.inputs
+    if how.way == "descent":
+        return ProbeSize(out, inputs, how.probes, how.projection)
+    return ProbeSize(out, inputs, inputs, 2 * out if how.relu else out)
+
+
 class Network(nn.Module):
     """Layers to vectors, vectors to logits of classes and of texts."""
 
     def __init__(
         self,
-        sides: Sequence[tuple[int, int]],
+        sizes: Sequence[ProbeSize],
         how: ProbeTraining,
         *,
         labels: int,
         text_size: int,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw a network; sides: [out, in] of each layer, labels or text_size 0 for no head."""
+        """Draw a network; labels or text_size are 0 for no head."""
         super().__init__()
         self.layers = SeveralLayers(
             [
                 ProbeX(
-                    *side,
-                    probes=how.probes,
-                    projection=how.projection,
+                    size.out,
+                    size.inputs,
+                    probes=size.probes,
+                    projection=size.projection,
                     width=how.width,
                     relu=how.relu,
-                    dropout=how.dropout,
                     generator=generator,
                 )
-                for side in sides
+                for size in sizes
             ]
         )
         self.labels = LabelHead(how.width, labels, generator) if labels else None

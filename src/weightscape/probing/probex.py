@@ -25,12 +25,10 @@ class ProbeX(nn.Module):
         projection: int = 128,
         width: int = 128,
         relu: bool = True,
-        dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.relu = relu
-        self.dropout = nn.Dropout(dropout)
         self.probes = nn.Parameter(drawn(inputs, probes, fan=inputs, generator=generator))
         self.projection = nn.Parameter(drawn(projection, out, fan=out, generator=generator))
         answers = projection * probes
@@ -42,16 +40,22 @@ class ProbeX(nn.Module):
         answers = self.answers(stack)
         if self.relu:
             answers = answers.relu()
-        return nn.functional.linear(self.dropout(answers.flatten(1)), self.encoder, self.bias)
+        return nn.functional.linear(answers.flatten(1), self.encoder, self.bias)
 
     def answers(self, stack: Stack) -> Tensor:
         """Give ``V X U`` [N, projection, probes]."""
-        if isinstance(stack, DenseStack):
-            return self.projection @ (stack.matrices @ self.probes)
-        answers = (self.projection @ stack.b) @ (stack.a @ self.probes)
-        if stack.offset is not None:
-            answers = answers + self.projection @ (stack.offset @ self.probes)
+        return answers_of(stack, self.probes, self.projection)
+
+
+def answers_of(stack: Stack, probes: Tensor, projection: Tensor) -> Tensor:
+    """Give ``V X U`` [N, projection, probes] of N layers, of products without forming them."""
+    if isinstance(stack, DenseStack):
+        return projection @ (stack.matrices @ probes)
+    answers = (projection @ stack.b) @ (stack.a @ probes)
+    if stack.offset is None:
         return answers
+    offset = projection @ (stack.offset @ probes)
+    return answers + (offset if stack.gains is None else stack.gains[:, None, None] * offset)
 
 
 def drawn(*shape: int, fan: int, generator: torch.Generator | None) -> Tensor:

@@ -4,15 +4,17 @@ import json
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from weightscape.errors import WeightscapeError
 from weightscape.probing.files import read_tensors, write_tensors
-from weightscape.probing.network import Network
 
 log = logging.getLogger(__name__)
+
+Learned = TypeVar("Learned", bound=nn.Module)
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -33,16 +35,16 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that a training changes: the network, its average, the best average, the optimiser."""
+class State(Generic[Learned]):
+    """All that a training changes: the network, its average, the best so far, the optimiser."""
 
-    network: Network
-    smooth: Network
-    best: Network
+    network: Learned
+    smooth: Learned
+    best: Learned
     optimizer: torch.optim.Optimizer
 
 
-def write_state(path: Path, identity: str, state: State, fitted: Fitted) -> None:
+def write_state(path: Path, identity: str, state: State[Any], fitted: Fitted) -> None:
     """Write the state in place of the one before."""
     tensors = {}
     for part in ("network", "smooth", "best"):
@@ -55,7 +57,7 @@ def write_state(path: Path, identity: str, state: State, fitted: Fitted) -> None
     write_tensors(path, tensors, {"training": json.dumps(told)})
 
 
-def read_state(path: Path, identity: str, state: State) -> Fitted | None:
+def read_state(path: Path, identity: str, state: State[Any]) -> Fitted | None:
     """Bring a training to where it was; None, and nothing is changed, if that is not known."""
     if not path.is_file():
         return None
@@ -71,7 +73,7 @@ def read_state(path: Path, identity: str, state: State) -> Fitted | None:
         log.warning("%s is damaged (%s); the training begins anew", path, error)
         return None
     for part in ("network", "smooth", "best"):
-        module: Network = getattr(state, part)
+        module: nn.Module = getattr(state, part)
         module.load_state_dict({name: tensors[f"{part}.{name}"] for name in module.state_dict()})
     for name, parameter in state.network.named_parameters():
         state.optimizer.state[parameter] = {
@@ -80,7 +82,7 @@ def read_state(path: Path, identity: str, state: State) -> Fitted | None:
     return fitted
 
 
-def _check(tensors: dict[str, Tensor], state: State) -> None:
+def _check(tensors: dict[str, Tensor], state: State[Any]) -> None:
     for part in ("network", "smooth", "best"):
         for name, wanted in getattr(state, part).state_dict().items():
             if tensors[f"{part}.{name}"].shape != wanted.shape:

@@ -20,7 +20,7 @@ from weightscape.io.json_files import read_json
 from weightscape.io.walk import MADE_FILE
 from weightscape.probing.expert import Expert, KnownModels
 from weightscape.probing.files import read_tensors, write_tensors, write_text
-from weightscape.probing.network import Network
+from weightscape.probing.network import Network, ProbeSize
 from weightscape.probing.normalising import Normalising
 from weightscape.probing.reduction import Reduction
 from weightscape.probing.scores import Calibration
@@ -89,7 +89,12 @@ def _told(expert: Expert) -> dict[str, Any]:
         "encoder": expert.encoder,
         "text_size": 0 if head is None else int(head.weight.shape[1]),
         "normalisings": [
-            {"centred": it.centred, "scale": it.scale, "kept": it.reduction.kept}
+            {
+                "centred": it.centred,
+                "sized": it.sized,
+                "scale": it.scale,
+                "kept": it.reduction.kept,
+            }
             for it in expert.normalisings
         ],
         "label_calibration": asdict(expert.label_calibration),
@@ -151,18 +156,27 @@ def _network(
     labels: int,
     text_size: int,
 ) -> Network:
-    for name in ("probes", "projection", "width"):
-        _count(getattr(how, name), name)
     # no size in the JSON is believed before the tensors have it: nothing large is made on its word
-    answers = how.probes * how.projection
-    if tensors["network.layers.probes.0.encoder"].shape != (how.width, answers):
-        raise ValueError("its network is not of the size that its settings say")
+    _count(how.width, "width")
+    sizes = []
+    for place, normalising in enumerate(normalisings):
+        stem = f"network.layers.probes.{place}"
+        probes, projection = tensors[f"{stem}.probes"], tensors[f"{stem}.projection"]
+        if probes.ndim != 2 or projection.ndim != 2:
+            raise ValueError(f"the probes of layer {place} are no matrix")
+        size = ProbeSize(
+            *normalising.reduction.size(normalising.mean.shape),
+            probes.shape[1],
+            projection.shape[0],
+        )
+        if tensors[f"{stem}.encoder"].shape != (how.width, size.probes * size.projection):
+            raise ValueError(f"the encoders of layer {place} do not fit its probes")
+        sizes.append(size)
     if labels and tensors["network.labels.bias"].shape != (labels,):
         raise ValueError("its head of classes is not of the size that its labels say")
     if text_size and tensors["network.texts.weight"].shape != (how.width, text_size):
         raise ValueError("its head of texts is not of the size that it says")
-    sides = [it.reduction.size(it.mean.shape) for it in normalisings]
-    network = Network(sides, how, labels=labels, text_size=text_size)
+    network = Network(sizes, how, labels=labels, text_size=text_size)
     state = network.state_dict()
     for name, wanted in state.items():
         if tensors[f"network.{name}"].shape != wanted.shape:
@@ -183,7 +197,11 @@ def _normalising(place: int, told: Mapping[str, Any], tensors: Mapping[str, Tens
     if not 0.0 < scale < float("inf"):
         raise ValueError(f"the scale of layer {place} is {scale}")
     return Normalising(
-        mean.clone(), told["centred"] is True, Reduction(rows, columns, float(told["kept"])), scale
+        mean.clone(),
+        told["centred"] is True,
+        Reduction(rows, columns, float(told["kept"])),
+        scale,
+        told["sized"] is True,
     )
 
 

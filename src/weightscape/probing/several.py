@@ -22,9 +22,9 @@ class SeveralLayers(nn.Module):
     def __init__(self, probes: Sequence[ProbeX]) -> None:
         super().__init__()
         self.probes = nn.ModuleList(probes)
+        self.width = probes[0].bias.shape[0]
         if len(probes) > 1:
-            width = probes[0].bias.shape[0]
-            self.keys = nn.Parameter(torch.zeros(len(probes), width))
+            self.keys = nn.Parameter(torch.zeros(len(probes), self.width))
             self.favour = nn.Parameter(torch.zeros(len(probes)))
 
     def forward(self, stacks: Sequence[Stack]) -> Tensor:

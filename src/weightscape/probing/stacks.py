@@ -42,14 +42,16 @@ class DenseStack:
 
 @dataclass(frozen=True, slots=True)
 class ProductStack:
-    """Products ``b @ a + offset``: b [N, out, r] with the scales, a [N, r, in], offset [out, in].
+    """Products ``b @ a + gain * offset``: b [N, out, r] with the scales, a [N, r, in].
 
-    Factors of smaller rank are filled up with zeros, which changes no product.
+    offset: [out, in], alike for all; gains: [N], how often each has it, 1 if not given. Factors of
+    smaller rank are filled up with zeros, which changes no product.
     """
 
     b: Tensor
     a: Tensor
     offset: Tensor | None = None
+    gains: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.b)
@@ -61,18 +63,24 @@ class ProductStack:
 
     def take(self, places: Tensor) -> "ProductStack":
         """Pick some models by their places."""
-        return ProductStack(self.b[places], self.a[places], self.offset)
+        gains = None if self.gains is None else self.gains[places]
+        return ProductStack(self.b[places], self.a[places], self.offset, gains)
 
     def blocks(self) -> Iterator["ProductStack"]:
         """Cut into stacks that are small enough to be worked on as a whole."""
         size = _models_at_once(self.shape)
-        for b, a in zip(torch.split(self.b, size), torch.split(self.a, size), strict=True):
-            yield ProductStack(b, a, self.offset)
+        for start in range(0, len(self), size):
+            yield self.take(torch.arange(start, min(start + size, len(self))))
 
     def formed(self) -> Tensor:
         """Multiply out to [N, out, in]; for few models at once."""
         products = self.b @ self.a
-        return products if self.offset is None else products + self.offset
+        return products if self.offset is None else products + self.offsets()
+
+    def offsets(self) -> Tensor:
+        """Return what is added to each product, [N or 1, out, in]; nought where there is none."""
+        offset = torch.zeros(1, 1, 1) if self.offset is None else self.offset[None]
+        return offset if self.gains is None else self.gains[:, None, None] * offset
 
 
 Stack = DenseStack | ProductStack
@@ -116,7 +124,7 @@ def mean_of(stack: Stack) -> Tensor:
             left = block.b.transpose(0, 1).flatten(1)
             total += (left @ block.a.flatten(0, 1)).double()
             if block.offset is not None:
-                total += block.offset.double() * len(block)
+                total += block.offsets().double().expand(len(block), -1, -1).sum(0)
     return (total / max(1, len(stack))).float()
 
 

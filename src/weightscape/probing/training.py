@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from torch import Tensor
 
 import weightscape
 from weightscape.errors import BadInput, MismatchedModels
+from weightscape.probing.assembling import assemble, fit_texts, places_of
 from weightscape.probing.distances import distances_from
 from weightscape.probing.expert import Expert, Floats, KnownModels
 from weightscape.probing.fitting import Models, fit
+from weightscape.probing.heads import loss_for
 from weightscape.probing.layer_set import LayerSet
-from weightscape.probing.network import Network
+from weightscape.probing.leave_one_out import learn_probes, regress
+from weightscape.probing.network import Network, probe_size
 from weightscape.probing.normalising import fit_normalising, normalise
 from weightscape.probing.resuming import Fitted
 from weightscape.probing.scores import Calibration, accuracy, calibrate, mean_auc, top_one
@@ -64,6 +68,7 @@ def train_expert(
         fit_normalising(
             it.stack.take(torch.from_numpy(np.flatnonzero(~held_out))),
             centre=how.centre,
+            sized=how.sized,
             share=how.share,
             most=how.reduce_to,
         )
@@ -83,23 +88,31 @@ def train_expert(
         all_told[places],
     )
     network = Network(
-        [(it.shape.out, it.shape.inputs) for it in train.stacks],
+        [probe_size(it, how) for it in train.stacks],
         how,
         labels=len(classes),
         text_size=0 if texts is None else texts.shape[1],
         generator=torch.Generator().manual_seed(how.seed),
     )
-    went = fit(
-        network,
-        train,
-        valid,
-        texts,
-        how,
-        known=known,
-        place=None if folder is None else Path(folder) / "training.safetensors",
-        identity=_identity(sets, train, texts, how),
-        progress=progress,
+    resume = _Resume(
+        None if folder is None else Path(folder) / "training.safetensors",
+        _identity(sets, train, texts, how),
     )
+    if how.way == "descent":
+        went = fit(
+            network,
+            train,
+            valid,
+            texts,
+            how,
+            known=known,
+            place=resume.place,
+            identity=resume.identity,
+            progress=progress,
+        )
+    else:
+        axes = None if known is None else places_of(classes, _known(told, known))
+        went = _by_leaving_out(network, train, valid, texts, known, axes, how, resume, progress)
     label_fit, text_fit, metrics = _judge(network, valid, texts, known)
     known_models = _known_models(
         sets, network, train, valid, held_out, normalisings[0].mean, how.width
@@ -119,6 +132,60 @@ def train_expert(
         how=how,
         made_with=weightscape.__version__,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Resume:
+    """Where a training's state is kept, and of what."""
+
+    place: Path | None
+    identity: str
+
+
+def _by_leaving_out(
+    network: Network,
+    train: Models,
+    valid: Models,
+    texts: Tensor | None,
+    known: Tensor | None,
+    places: Sequence[int] | None,
+    how: ProbeTraining,
+    resume: _Resume,
+    progress: Progress,
+) -> Fitted:
+    """Learn probes through ridge regressions; then write them into the network, with its heads."""
+    probes, went = learn_probes(
+        train.stacks,
+        train.members,
+        valid.stacks,
+        valid.members,
+        how,
+        place=resume.place,
+        identity=resume.identity,
+        progress=progress,
+    )
+    with torch.no_grad():
+        solved = regress(probes, train.stacks, train.members)
+    axes, vectors = assemble(network, probes, solved, train.members)
+    if network.texts is not None and texts is not None and known is not None:
+        with torch.no_grad():
+            valid_vectors = network(valid.stacks)
+        fit_texts(
+            network.texts,
+            vectors,
+            train.told,
+            texts,
+            known,
+            valid_vectors,
+            valid.told,
+            axes[places],
+            loss_for(train.told, how.text_loss),
+        )
+    return went
+
+
+def _known(told: Sequence[str], known: Tensor) -> list[str]:
+    return [label for label, is_known in zip(told, known.tolist(), strict=True) if is_known]
 
 
 def _in_order(

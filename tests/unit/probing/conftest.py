@@ -61,9 +61,21 @@ def planted(plant):
 @pytest.fixture(scope="session")
 def small():
     """Settings with which a training takes a second or two."""
+    return ProbeTraining(width=24, steps=20)
+
+
+@pytest.fixture(scope="session")
+def descent():
     return ProbeTraining(
-        probes=16, projection=16, width=24, learning_rate=5e-3, epochs=60, patience=40, every=4
-    )
+        way="descent", probes=16, projection=16, width=24, learning_rate=5e-3, epochs=60,
+        patience=40, every=4, sized=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["left-out", "descent"])
+def either(request, small, descent):
+    """Give the settings of each way of training."""
+    return small if request.param == "left-out" else descent
 
 
 @pytest.fixture

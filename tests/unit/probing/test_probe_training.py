@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from weightscape.errors import BadInput
+from weightscape.probing import fitting, leave_one_out
+from weightscape.probing.assembling import assemble
 from weightscape.probing.layer_set import LayerSet, select
+from weightscape.probing.leave_one_out import RidgeProbes, regress
+from weightscape.probing.network import Network, probe_size
+from weightscape.probing.normalising import fit_normalising
 from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.stacks import DenseStack
 from weightscape.probing.training import train_expert
@@ -22,27 +27,27 @@ def accuracy(expert, models, labels):
     return float(((expert.label_scores(models.stack) >= 0.5) == members).mean())
 
 
-def test_combinations_of_classes_never_seen_are_told(planted, small):
+def test_combinations_of_classes_never_seen_are_told(planted, either):
     train, test = fresh(planted, 120)
-    expert = train_expert(train, planted.labels[:120], how=small)
+    expert = train_expert(train, planted.labels[:120], how=either)
     assert accuracy(expert, test, planted.labels[120:]) > 0.9
 
 
-def test_models_of_no_common_base_tell_nothing(small, plant):
+def test_models_of_no_common_base_tell_nothing(either, plant):
     strangers = plant(one_base=False)
     train, test = fresh(strangers, 120)
-    expert = train_expert(train, strangers.labels[:120], how=small)
+    expert = train_expert(train, strangers.labels[:120], how=either)
     assert accuracy(expert, test, strangers.labels[120:]) < 0.6
 
 
-def test_classes_never_seen_are_found_by_their_texts(small, plant):
+def test_classes_never_seen_are_found_by_their_texts(either, plant):
     planted = plant(models=240, classes=24, size=4, share=0.1)
     new = frozenset(planted.classes[18:])
     untouched = [n for n, own in enumerate(planted.labels) if not own & new]
     others = [n for n, own in enumerate(planted.labels) if own & new]
     train = select(planted.set, [planted.set.names[n] for n in untouched])
     expert = train_expert(
-        train, [planted.labels[n] for n in untouched], planted.vectors, encoder="words", how=small
+        train, [planted.labels[n] for n in untouched], planted.vectors, encoder="words", how=either
     )
     assert not new & set(expert.labels)
     texts = torch.stack([planted.vectors[label] for label in sorted(new)])
@@ -55,7 +60,7 @@ def test_classes_never_seen_are_found_by_their_texts(small, plant):
     assert np.mean(better) > 0.75
 
 
-def test_one_class_a_model_is_learned_by_cross_entropy_and_by_contrast(small):
+def test_one_class_a_model_is_learned_by_cross_entropy_and_by_contrast(either):
     generator = torch.Generator().manual_seed(0)
     meaning = torch.randn(6, 20, 24, generator=generator)
     vectors = {f"class {n}": it for n, it in enumerate(torch.eye(6))}
@@ -65,7 +70,7 @@ def test_one_class_a_model_is_learned_by_cross_entropy_and_by_contrast(small):
     models = LayerSet("w", tuple(f"model {n:02}" for n in range(90)), stack, {})
     labels = [frozenset({f"class {n}"}) for n in owners]
     for loss in ("auto", "contrastive"):
-        how = replace(small, text_loss=loss, epochs=30)
+        how = replace(either, text_loss=loss, epochs=30)
         expert = train_expert(models, labels, vectors, encoder="one-hot", how=how)
         assert expert.metrics["text_top1"] > 0.9
 
@@ -80,61 +85,125 @@ def test_the_order_of_the_models_changes_nothing(planted, small):
     assert np.array_equal(one.known.vectors, two.known.vectors)
 
 
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Make the looks at the validation models raise from some moment on, and count them."""
+
+    def make(module, moment):
+        looked = module._look
+        looks = []
+
+        def look(*given):
+            epoch = given[-1].epoch
+            looks.append(epoch)
+            if epoch >= moment[0]:
+                raise Killed
+            looked(*given)
+
+        monkeypatch.setattr(module, "_look", look)
+        monkeypatch.setattr(module, "_SAVE_SECONDS", 0.0)
+        return looks
+
+    return make
+
+
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
-    planted, small, tmp_path, monkeypatch
+    planted, either, tmp_path, interrupted
 ):
-    how = replace(small, epochs=12)
+    how = replace(either, epochs=16, steps=16, step_patience=16)
     whole = train_expert(planted.set, planted.labels, how=how)
-    monkeypatch.setattr("weightscape.probing.fitting._SAVE_SECONDS", 0.0)
-
-    class Killed(Exception):
-        pass
-
-    from weightscape.probing import fitting
-
-    looked = fitting._look
-
-    def dies(state, valid, texts, fitted):
-        if fitted.epoch == 8:
-            raise Killed
-        looked(state, valid, texts, fitted)
-
-    monkeypatch.setattr(fitting, "_look", dies)
+    moment = [8]
+    looks = interrupted(fitting if how.way == "descent" else leave_one_out, moment)
     with pytest.raises(Killed):
         train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
-    trained = []
-    monkeypatch.setattr(fitting, "_look", looked)
-    epoch = fitting._epoch
-    monkeypatch.setattr(fitting, "_epoch", lambda *given: (trained.append(1), epoch(*given)))
+    looks.clear()
+    moment[0] = 99
     again = train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
-    assert len(trained) == 8
+    assert looks[0] == 8
     assert np.array_equal(again.known.vectors, whole.known.vectors)
-    trained.clear()
-    train_expert(planted.set, planted.labels, how=replace(how, seed=1), folder=tmp_path)
-    assert len(trained) == 12, "a state of other settings was gone on from"
+    looks.clear()
+    other = select(planted.set, planted.set.names[:150])
+    train_expert(other, planted.labels[:150], how=how, folder=tmp_path)
+    assert looks[0] < 8, "a state of other models was gone on from"
 
 
-def test_a_damaged_state_is_only_lost_work(planted, small, tmp_path):
-    how = replace(small, epochs=4)
-    train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
+def test_a_damaged_state_is_only_lost_work(planted, either, tmp_path, caplog):
+    how = replace(either, epochs=4, steps=4)
+    first = train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
     state = tmp_path / "training.safetensors"
     state.write_bytes(state.read_bytes()[:-4])
-    expert = train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
-    assert expert.metrics["epochs"] == 4
+    again = train_expert(planted.set, planted.labels, how=how, folder=tmp_path)
+    assert "damaged" in caplog.text
+    assert np.array_equal(again.known.vectors, first.known.vectors)
 
 
-def test_training_stops_when_validation_models_are_told_no_better(planted, small):
-    how = replace(small, epochs=500, patience=20)
-    expert = train_expert(planted.set, planted.labels, how=how)
-    assert expert.metrics["epochs"] < 400
-    assert expert.metrics["epochs"] - expert.metrics["best_epoch"] <= 24
+def test_training_stops_when_validation_models_are_told_no_better(planted, small, descent):
+    by_descent = train_expert(
+        planted.set, planted.labels, how=replace(descent, epochs=400, patience=20)
+    )
+    assert by_descent.metrics["epochs"] < 400
+    assert by_descent.metrics["epochs"] - by_descent.metrics["best_epoch"] <= 24
+    left_out = train_expert(
+        planted.set, planted.labels, how=replace(small, steps=400, step_patience=4)
+    )
+    assert left_out.metrics["epochs"] < 400
 
 
-def test_several_layers_are_read_with_attention(planted, small):
+def test_predictions_by_the_others_are_those_of_regressions_without_the_model(planted):
+    normalised = fit_normalising(planted.set.stack, sized=True)[1]
+    members = torch.tensor([[float(c in own) for c in planted.classes] for own in planted.labels])
+    probes = RidgeProbes([(20, 24)], relu=True)
+    with torch.no_grad():
+        whole = regress(probes, [normalised], members)
+        for place in (0, 17):
+            others = torch.tensor([n for n in range(len(normalised)) if n != place])
+            alone = torch.tensor([place])
+            features = probes([normalised.take(others)])
+            kernel = (features - whole.mean) @ (features - whole.mean).T / whole.size + 10.0
+            kernel = kernel.double() + probes.log_penalty.double().exp() * torch.eye(len(others))
+            duals = torch.linalg.solve(kernel, members[others].double() - 0.5)
+            mine = probes([normalised.take(alone)]) - whole.mean
+            inner = mine @ (features - whole.mean).T / whole.size + 10.0
+            torch.testing.assert_close(
+                whole.left_out[place], (inner.double() @ duals + 0.5)[0].float(),
+                atol=1e-3, rtol=1e-3,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_the_network_predicts_what_the_regression_does(planted, small, relu):
+    how = replace(small, relu=relu)
+    normalised = fit_normalising(planted.set.stack, sized=True)[1]
+    members = torch.tensor([[float(c in own) for c in planted.classes] for own in planted.labels])
+    probes = RidgeProbes([(20, 24)], relu=relu)
+    network = Network([probe_size(normalised, how)], how, labels=8, text_size=0)
+    with torch.no_grad():
+        solved = regress(probes, [normalised], members)
+        assemble(network, probes, solved, members)
+        predicted = solved.predict(probes([normalised]))
+        torch.testing.assert_close(
+            network([normalised])[:, :8] + 0.5, predicted, atol=2e-3, rtol=1e-3
+        )
+
+
+def test_more_classes_than_a_vector_has_numbers_are_told_all_the_same(planted, small):
+    train, test = fresh(planted, 120)
+    whole = train_expert(train, planted.labels[:120], how=small)
+    narrow = train_expert(train, planted.labels[:120], how=replace(small, width=6))
+    assert narrow.known.vectors.shape[1] == 6
+    assert accuracy(narrow, test, planted.labels[120:]) > 0.8
+    assert accuracy(whole, test, planted.labels[120:]) > 0.9
+
+
+def test_several_layers_are_read_with_attention(planted, either):
     noise = torch.randn(160, 10, 12, generator=torch.Generator().manual_seed(1))
     other = LayerSet("noise.weight", planted.set.names, DenseStack(noise), {})
     train = [select(it, it.names[:120]) for it in (planted.set, other)]
-    expert = train_expert(train, planted.labels[:120], how=small)
+    expert = train_expert(train, planted.labels[:120], how=either)
     stacks = [it.stack.take(torch.arange(120, 160)) for it in (planted.set, other)]
     members = np.array([[c in own for c in expert.labels] for own in planted.labels[120:]])
     assert ((expert.label_scores(stacks) >= 0.5) == members).mean() > 0.8

@@ -1,0 +1,123 @@
+"""From the ridge regression of `leave_one_out` to a network of ProbeX and heads.
+
+A model's vector holds the regression's predictions, one number a class (or the directions in which
+they vary most, where there are more classes than numbers). The heads are fitted on the vectors that
+training models have by regressions without them: those by the regression itself are near perfect,
+as no new model's will be.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from weightscape.probing.heads import LabelHead, TextHead, TextLoss, text_loss
+from weightscape.probing.leave_one_out import Regression, RidgeProbes
+from weightscape.probing.network import Network
+from weightscape.probing.probex import ProbeX
+from weightscape.probing.scores import calibrate, mean_auc
+
+_MIDDLE = 0.5
+_TEXT_STEPS, _TEXT_LOOK, _TEXT_RATE = 150, 10, 3e-3
+_TEXT_RIDGE = 0.1
+"""Of the first guess at the text head, in units of a text vector's squared length."""
+
+
+@torch.no_grad()
+def assemble(
+    network: Network, probes: RidgeProbes, solved: Regression, members: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Write the regression into a network; return its axes and the left-out vectors.
+
+    axes: [labels, width], what each label is in the vectors' space. vectors: [N, width], of the
+    training models, each by a regression without it.
+    """
+    predicted = solved.left_out - _MIDDLE
+    axes = _axes(predicted, network.layers.width)
+    weights, constants = solved.weights()
+    layers = len(network.layers.probes)
+    start = 0
+    for place, probe in enumerate(network.layers.probes):
+        assert isinstance(probe, ProbeX)
+        learned, projection = probes.probes[place], probes.projections[place]
+        many = learned.shape[1] * projection.shape[0]
+        plain = weights[start : start + many].T / math.sqrt(many)
+        start += many
+        probe.probes.copy_(learned)
+        if probes.kinks is None:
+            probe.projection.copy_(projection)
+            encoder = plain
+        else:
+            bent = probes.kinks * weights[start : start + many].T / math.sqrt(many)
+            start += many
+            probe.projection.copy_(torch.cat([projection, -projection]))
+            encoder = torch.cat([bent + plain, bent - plain], 1)
+        # several layers are averaged, and the regression is their sum
+        probe.encoder.copy_(layers * axes.T @ encoder)
+        probe.bias.copy_((constants - _MIDDLE) @ axes)
+    if network.labels is not None:
+        _set_labels(network.labels, predicted @ axes @ axes.T, axes, members)
+    return axes, predicted @ axes
+
+
+def _axes(predicted: Tensor, width: int) -> Tensor:
+    """Give an orthonormal map [labels, width] of predictions [N, labels] to vectors."""
+    labels = predicted.shape[1]
+    if labels <= width:
+        return torch.eye(labels, width)
+    inner = (predicted.T @ predicted).double()
+    _, directions = torch.linalg.eigh(inner)
+    leading: Tensor = directions[:, -width:].flip(1).float()
+    return leading
+
+
+def _set_labels(head: LabelHead, predicted: Tensor, axes: Tensor, members: Tensor) -> None:
+    fitted = calibrate(predicted, members)
+    head.weight.copy_(fitted.slope * axes)
+    head.bias.fill_(fitted.shift)
+
+
+def fit_texts(
+    head: TextHead,
+    vectors: Tensor,
+    told: Tensor,
+    texts: Tensor,
+    known: Tensor,
+    valid_vectors: Tensor,
+    valid_told: Tensor,
+    axes: Tensor,
+    kind: TextLoss,
+) -> None:
+    """Fit the head of texts on left-out vectors [N, width]; keep it as it was best in validation.
+
+    told: [N, texts]; known: which texts training may use. axes: [known texts, width], where these
+    stand in the vectors' space. It begins with the ridge regression of these places on the texts
+    (Romera-Paredes and Torr 2015).
+    """
+    seen = texts[known]
+    with torch.no_grad():
+        inner = seen @ seen.T
+        ridge = _TEXT_RIDGE * inner.diagonal().mean() * torch.eye(len(seen))
+        head.weight.copy_((torch.linalg.solve(inner + ridge, seen).T @ axes).T)
+    best, score = copy.deepcopy(head), -math.inf
+    optimizer = torch.optim.AdamW(head.parameters(), lr=_TEXT_RATE, weight_decay=1e-2)
+    for step in range(_TEXT_STEPS + 1):
+        if step % _TEXT_LOOK == 0:
+            with torch.no_grad():
+                area = mean_auc(head(valid_vectors, texts), valid_told)
+            if math.isnan(area) or area > score:
+                score = area
+                best.load_state_dict(head.state_dict())
+        loss = text_loss(head(vectors, seen), told[:, known], kind)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    head.load_state_dict(best.state_dict())
+
+
+def places_of(columns: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Tell where each of the known labels stands among the columns."""
+    where = {label: place for place, label in enumerate(columns)}
+    return [where[label] for label in known]
