@@ -80,7 +80,10 @@ class ExpertAnswer(Answer):
     best_epoch: int
     as_before: bool = Field(description="nothing has changed since it was trained")
     seconds: float
-    bytes_read: int = Field(description="of tensors")
+    bytes_read: int = Field(description="of the layer, of all models")
+    bytes_compared: int = Field(
+        description="of all layers, to choose the one; 0 where it was known"
+    )
     bytes_on_disk: int = Field(description="of the models that were read, whole")
 
 

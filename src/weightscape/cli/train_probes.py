@@ -70,7 +70,8 @@ def train_probes(
     started again, it goes on where it was; what has not changed is not trained again.
     """
     from weightscape.atlas import Atlas
-    from weightscape.atlas.experts import Training, train_experts
+    from weightscape.atlas.expert_job import Training
+    from weightscape.atlas.experts import train_experts
     from weightscape.cli import console, train_probes_words
     from weightscape.errors import BadInput
     from weightscape.probing.settings import ProbeTraining

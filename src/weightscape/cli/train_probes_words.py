@@ -48,6 +48,7 @@ def _expert(it: "Trained") -> ExpertAnswer:
         as_before=it.as_before,
         seconds=round(it.seconds, 3),
         bytes_read=it.bytes_read,
+        bytes_compared=it.bytes_compared,
         bytes_on_disk=it.bytes_on_disk,
     )
 
@@ -98,10 +99,13 @@ def _told(it: ExpertAnswer) -> str:
 
     if it.as_before:
         return f"{it.expert}: as it was trained before; it has read {it.embedded} models"
+    compared = (
+        f", after {console.size(it.bytes_compared)} to choose it" if it.bytes_compared else ""
+    )
     return (
         f"{it.expert}: best at epoch {it.best_epoch} of {it.epochs}, "
-        f"{console.duration(it.seconds)}; read {console.size(it.bytes_read)} of "
-        f"{console.size(it.bytes_on_disk)}; it has read {it.embedded} models"
+        f"{console.duration(it.seconds)}; it has read the layer of {it.embedded} models, "
+        f"{console.size(it.bytes_read)} of {console.size(it.bytes_on_disk)}{compared}"
     )
 
 

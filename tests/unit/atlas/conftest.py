@@ -3,7 +3,8 @@ import torch
 
 from probe_models import SMALL, Population
 from weightscape.atlas import Atlas
-from weightscape.atlas.experts import Training, train_experts
+from weightscape.atlas.expert_job import Training
+from weightscape.atlas.experts import train_experts
 from weightscape.atlas.labelling import label_models
 from weightscape.probing.encoders import open_encoder
 from weightscape.probing.label_files import read_label_file

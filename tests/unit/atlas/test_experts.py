@@ -11,8 +11,9 @@ from probe_models import CLASSES, LAYER, SMALL, Population
 from weightscape.atlas import Atlas
 from weightscape.atlas.describing import describe
 from weightscape.atlas.embedding import embed_new
+from weightscape.atlas.expert_job import Training
 from weightscape.atlas.expert_labels import guessed, hold_out, labels_to_learn
-from weightscape.atlas.experts import Training, train_experts
+from weightscape.atlas.experts import train_experts
 from weightscape.catalog import experts as expert_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.records import Label
