@@ -39,13 +39,15 @@ from bench.tune.parts import (
 )
 from bench.tune.transfer_table import BLEND, REFITTED, draw, show, summary
 
+from weightscape.progress import silent
 from weightscape.tasks.evaluate import evaluate
 from weightscape.tasks.fine_tune import fine_tune
 from weightscape.tasks.fine_tuning import FineTuning
 from weightscape.tasks.models import load_model
 from weightscape.tasks.precision import multiplies_bfloat16
+from weightscape.tasks.spanning import open_span
 from weightscape.tasks.task import Task
-from weightscape.tuning.baselines import BASELINES
+from weightscape.tuning.baselines import BASELINES, Setting
 from weightscape.tuning.cross_validation import SHARES, along
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.finding import find_blend
@@ -58,8 +60,8 @@ UNIFORM, MULTI = "uniform soup", "multi-task"
 REFIT = FineTuning(lr=1e-4, steps=20, autocast=multiplies_bfloat16())
 """Of a blend on all rows: those that the search had are learned, too."""
 REFITS = 3
-APART = (f"{BLEND}{REFITTED}", "factor average")
-"""Made by `refit`, which also does the uniform soup; and for adapters alone."""
+APART = (f"{BLEND}{REFITTED}", MULTI, "factor average")
+"""Made by `refit`, which also does the uniform soup; by `multi_task`; and for adapters alone."""
 
 SOURCE: FineTuning = replace(RECIPE, steps=50)
 """Of each source in multi-task: half of what its expert had, for want of time."""
@@ -113,11 +115,13 @@ def left_of(files: Mapping[tuple[str, int], Path]) -> list[str]:
     ]
 
 
-def run_whole(target: str, seed: int, work: Path, multi_task: bool, keep: bool) -> None:
+def run_whole(target: str, seed: int, work: Path, multi: bool, keep: bool) -> None:
     """Do all for one target and seed; what is known is not done again."""
     torch.set_num_threads(1)
-    run(target, seed, work, multi_task)
+    run(target, seed, work)
     refit(target, seed, work)
+    if multi:
+        multi_task(target, seed, work)
     if not keep:
         how = adapting(target, seed)
         shutil.rmtree(adapted_folder(target, seed, work, how), ignore_errors=True)
@@ -128,10 +132,13 @@ def told(target: str, seed: int, work: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file_of(target, seed, work).read_text())
     file = refit_file(target, seed, work)
     ways = {name: it for name, it in found["ways"].items() if not name.endswith(REFITTED)}
-    return {**found, "ways": {**ways, **(json.loads(file.read_text()) if file.is_file() else {})}}
+    for beside in (file, multi_file(target, seed, work)):
+        if beside.is_file():
+            ways |= json.loads(beside.read_text())
+    return {**found, "ways": ways}
 
 
-def run(target: str, seed: int, work: Path, multi_task: bool) -> None:
+def run(target: str, seed: int, work: Path) -> None:
     """Adapt, search and score for one target and seed, unless that is known."""
     file = file_of(target, seed, work)
     if file.is_file():
@@ -149,11 +156,7 @@ def run(target: str, seed: int, work: Path, multi_task: bool) -> None:
         task,
         how=searching(seed),
         base=base_folder(),
-        sources=[task_named(name, TOKENS) for name in experts_of(target, seed, work)],
-        baselines=[
-            it for it in BASELINES.names() if it not in APART and (multi_task or it != MULTI)
-        ],
-        expert=SOURCE,
+        baselines=[it for it in BASELINES.names() if it not in APART],
         adapting=how,
         work=parts,
     )
@@ -210,6 +213,42 @@ def adapting(target: str, seed: int) -> FineTuning:
     """Give the recipe of the fine-tunings on a target: the default."""
     rows = len(hold_out(target_task(target, seed))[0].rows("train"))
     return few_rows_fine_tuning(rows=rows, autocast=multiplies_bfloat16())
+
+
+def multi_task(target: str, seed: int, work: Path) -> None:
+    """Make the one way that needs no adapted models, and costs as much as they do."""
+    file = multi_file(target, seed, work)
+    if file.is_file():
+        return
+    began = perf_counter()
+    cut, _ = hold_out(target_task(target, seed))
+    experts = experts_of(target, seed, work)
+    spanned = open_span([base_folder(), *list(experts.values())[:1]], cut, head="probe")
+    how = searching(seed)
+    with TemporaryDirectory(dir=work) as place:
+        given = Setting(
+            spanned=spanned,
+            models=(),
+            members=(),
+            base=0,
+            base_source=base_folder(),
+            base_head="drawn",
+            task=cut,
+            uncut=None,
+            dev=(),
+            scored=cut,
+            sources=[task_named(name, TOKENS) for name in experts],
+            adapting=adapting(target, seed),
+            expert=SOURCE,
+            how=how,
+            folder=Path(place),
+            progress=silent,
+        )
+        rival = BASELINES[MULTI](given)
+        assert rival.model is not None
+        it = evaluate(rival.model, cut, autocast=how.autocast)
+    told = {**it.metrics, "loss": it.loss, "seconds": perf_counter() - began, "why": rival.why}
+    keep_run(file, {MULTI: told})
 
 
 def refitted(
@@ -290,6 +329,11 @@ def file_of(target: str, seed: int, work: Path) -> Path:
     """Say where a run is kept: runs of other settings are others."""
     mark = blake2b(json.dumps(settings()).encode(), digest_size=6).hexdigest()
     return work / "transfer" / mark / f"{target}-{seed}.json"
+
+
+def multi_file(target: str, seed: int, work: Path) -> Path:
+    """Say where a run's multi-task model is told of."""
+    return file_of(target, seed, work).with_suffix(".multi-task.json")
 
 
 def refit_file(target: str, seed: int, work: Path) -> Path:
