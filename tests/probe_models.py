@@ -12,9 +12,7 @@ LAYER = "encoder.layer.1.dense.weight"
 CLASSES = ("apple", "bread", "cloud", "drum", "eagle", "field")
 OUT, INPUTS, SIZE = 24, 32, 12
 
-SMALL = ProbeTraining(
-    probes=16, projection=16, width=24, learning_rate=5e-3, epochs=60, patience=60, every=5
-)
+SMALL = ProbeTraining(width=24, steps=12, step_patience=12)
 
 
 class Population:

@@ -76,8 +76,8 @@ class ExpertAnswer(Answer):
         "any label (chance)"
     )
     parameters: int
-    epochs: int
-    best_epoch: int
+    steps: int = Field(description="of training")
+    best_step: int = Field(description="whose probes are kept")
     as_before: bool = Field(description="nothing has changed since it was trained")
     seconds: float
     bytes_read: int = Field(description="of the layer, of all models")

@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, T
         *("--atlas", home / "atlas"),
         *("--labels", labels),
         *("--encoder", f"vectors:{texts}"),
-        *("--epochs", 40),
+        *("--steps", 12),
     )
     yield (population, home / "atlas", texts), answer
     torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
 """Training the experts of an atlas: one for each group of models that enough is known of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
@@ -21,7 +21,6 @@ from weightscape.probing.expert import Expert
 from weightscape.probing.layer_set import Opener, read_set
 from weightscape.probing.layers import Readable
 from weightscape.probing.prompts import text_vectors
-from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.training import LEAST_MODELS, train_expert
 from weightscape.progress import Progress, silent
 
@@ -155,7 +154,7 @@ def _train(
             models,
             job.labels,
             held_out,
-            _for_few(asked.how, len(models)),
+            asked.how,
             memory=asked.memory,
             meter=meters.choice,
             kept=job.home / "layer.json",
@@ -172,13 +171,8 @@ def _train(
         encoder=None if encoder is None else encoder.identity,
         tree=job.group.name,
         validation=[name in held_out for name in layers.names],
-        how=_for_few(asked.how, len(layers)),
+        how=asked.how,
         folder=job.home / identity,
         progress=progress,
     )
     return expert, dict(layers.skipped)
-
-
-def _for_few(how: ProbeTraining, models: int) -> ProbeTraining:
-    """Take smaller batches of few models, so that an epoch has several steps all the same."""
-    return replace(how, batch_size=min(how.batch_size, max(8, models // 4)))

@@ -53,7 +53,9 @@ def train_probes(
     least: Annotated[
         int, typer.Option("--least", min=1, help="Models with labels that a tree needs.")
     ] = 8,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 200,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, help="Of training, at most; it stops by itself.")
+    ] = 40,
     memory: Annotated[
         str,
         typer.Option("--memory", metavar="SIZE", help="For a layer of all models, to choose it."),
@@ -91,7 +93,7 @@ def train_probes(
             least=least,
             validation=validation,
             memory=options.parse_size(memory),
-            how=ProbeTraining(epochs=epochs, seed=seed),
+            how=ProbeTraining(steps=steps, seed=seed),
         )
         done = train_experts(opened.store, asked, _encoder(encoder, progress), progress)
         if not done.experts:

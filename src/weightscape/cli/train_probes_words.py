@@ -43,8 +43,8 @@ def _expert(it: "Trained") -> ExpertAnswer:
         metrics=metrics,
         guessed=dict(it.guessed),
         parameters=it.expert.parameters,
-        epochs=counts["epochs"],
-        best_epoch=counts["best_epoch"],
+        steps=counts["epochs"],
+        best_step=counts["best_epoch"],
         as_before=it.as_before,
         seconds=round(it.seconds, 3),
         bytes_read=it.bytes_read,
@@ -103,7 +103,7 @@ def _told(it: ExpertAnswer) -> str:
         f", after {console.size(it.bytes_compared)} to choose it" if it.bytes_compared else ""
     )
     return (
-        f"{it.expert}: best at epoch {it.best_epoch} of {it.epochs}, "
+        f"{it.expert}: best after {it.best_step} of {it.steps} steps, "
         f"{console.duration(it.seconds)}; it has read the layer of {it.embedded} models, "
         f"{console.size(it.bytes_read)} of {console.size(it.bytes_on_disk)}{compared}"
     )

@@ -18,7 +18,7 @@ from weightscape.catalog import experts as expert_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.records import Label
 from weightscape.errors import BadInput, NotFound
-from weightscape.probing import fitting
+from weightscape.probing import leave_one_out
 from weightscape.probing.encoders import open_encoder
 
 
@@ -147,7 +147,7 @@ class Killed(Exception):
 
 
 class Killing:
-    """A progress that kills the training after some epochs."""
+    """A progress that kills the training after some steps."""
 
     def __init__(self, after):
         self.left = after
@@ -169,7 +169,7 @@ class Killing:
 
 def test_a_killed_training_leaves_the_expert_of_before_and_goes_on(probed, tmp_path, monkeypatch):
     _, atlas, encoder, _ = probed
-    monkeypatch.setattr(fitting, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(leave_one_out, "_SAVE_SECONDS", 0.0)
     asked = Training(how=replace(SMALL, seed=5), layer=LAYER)
     folders = []
     for name in ("killed", "whole"):
@@ -178,9 +178,9 @@ def test_a_killed_training_leaves_the_expert_of_before_and_goes_on(probed, tmp_p
     with Atlas(folders[0]) as killed, Atlas(folders[1]) as whole:
         before = described(killed)
         with pytest.raises(Killed):
-            train_experts(killed.store, asked, encoder, Killing(31))
+            train_experts(killed.store, asked, encoder, Killing(7))
         assert described(killed) == before
-        (resumed,) = train_experts(killed.store, asked, encoder, Killing(SMALL.epochs - 30)).experts
+        (resumed,) = train_experts(killed.store, asked, encoder, Killing(SMALL.steps - 6)).experts
         (straight,) = train_experts(whole.store, asked, encoder).experts
         np.testing.assert_array_equal(resumed.expert.known.vectors, straight.expert.known.vectors)
         assert described(killed) != before
