@@ -91,7 +91,7 @@ def choose_layer(
     with progress.stage("comparing layers", total=len(layers), unit="layers") as advance:
         for layer in layers:
             try:
-                ridge[layer] = _ridge_score(read(layer), labels, held_out)
+                ridge[layer] = _ridge_score(read(layer), labels, held_out, how.sized)
             except MismatchedModels as error:
                 log.info("%s is no candidate: %s", layer, error)
             advance(1)
@@ -119,9 +119,15 @@ def choose_layer(
 
 
 def _ridge_score(
-    layer_set: LayerSet, labels: Mapping[str, frozenset[str]], held_out: frozenset[str]
+    layer_set: LayerSet,
+    labels: Mapping[str, frozenset[str]],
+    held_out: frozenset[str],
+    sized: bool,
 ) -> float:
-    """Score a layer by kernel ridge regression of the labels, with the best of the penalties."""
+    """Score a layer by kernel ridge regression of the labels, with the best of the penalties.
+
+    sized: each model's difference from the mean is brought to one size first, as for the probes.
+    """
     out = torch.tensor([name in held_out for name in layer_set.names])
     train, valid = torch.nonzero(~out)[:, 0], torch.nonzero(out)[:, 0]
     if len(train) < 2 or not len(valid):
@@ -135,6 +141,9 @@ def _ridge_score(
     size = float(gram[train, train].mean())
     if size <= 0.0:
         raise MismatchedModels("the models do not differ in it")
+    if sized:
+        lengths = gram.diagonal().clamp_min(1e-12 * size).sqrt()
+        gram = gram * (size / lengths[:, None] / lengths)
     inner, across = gram[train][:, train] / size, gram[valid][:, train] / size
     values, vectors = torch.linalg.eigh(inner)
     mean = members[train].mean(0)

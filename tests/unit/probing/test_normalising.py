@@ -22,10 +22,11 @@ def test_normalised_training_models_are_centred_and_of_size_one(planted):
 
 @pytest.mark.parametrize("centre", [True, False])
 @pytest.mark.parametrize("most", [None, 9])
-def test_products_are_read_as_the_matrices_they_stand_for(low_rank, centre, most):
+@pytest.mark.parametrize("sized", [True, False])
+def test_products_are_read_as_the_matrices_they_stand_for(low_rank, centre, most, sized):
     products, formed = low_rank()
-    how, read = fit_normalising(products, centre=centre, most=most, share=0.99)
-    other, dense = fit_normalising(formed, centre=centre, most=most, share=0.99)
+    how, read = fit_normalising(products, centre=centre, sized=sized, most=most)
+    other, dense = fit_normalising(formed, centre=centre, sized=sized, most=most)
     assert read.shape.out == dense.shape.out
     assert read.shape.inputs == dense.shape.inputs
     assert how.reduction.kept == pytest.approx(other.reduction.kept, rel=1e-4)
@@ -37,6 +38,16 @@ def test_products_are_read_as_the_matrices_they_stand_for(low_rank, centre, most
     with torch.no_grad():
         close(probes(read), probes(normalise(formed, how)))
     close(distances_from(how.mean, products).__array__(), distances_from(how.mean, formed))
+
+
+def test_sized_models_all_have_one_size_but_the_mean_itself():
+    matrices = torch.randn(5, 10, 12, generator=torch.Generator().manual_seed(0))
+    matrices *= torch.tensor([1.0, 2, 3, 4, 5])[:, None, None]
+    how, read = fit_normalising(DenseStack(matrices), sized=True)
+    close(read.matrices.square().mean((1, 2)), torch.ones(5))
+    alone = normalise(DenseStack(torch.stack([how.mean, matrices[0]])), how)
+    assert float(alone.matrices[0].abs().max()) == 0.0
+    close(alone.matrices[1], read.matrices[0])
 
 
 def test_a_reduced_reading_is_that_of_probes_of_the_whole_layer(planted):
