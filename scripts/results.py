@@ -9,6 +9,7 @@ from pathlib import Path
 
 import connectivity_results
 import cost_results
+import probex_results
 import region_results
 import transfer_results
 import tune_cost_results
@@ -156,6 +157,7 @@ def main() -> None:
             "gram": gram_block(),
             **connectivity_results.blocks(),
             **cost_results.blocks(),
+            **probex_results.blocks(),
             **region_results.blocks(),
             **tune_cost_results.blocks(),
             **transfer_results.blocks(),
