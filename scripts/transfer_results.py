@@ -8,6 +8,7 @@ Row = dict[str, Any]
 NAME = "tune-transfer"
 BLEND, REFITTED = "blend", "blend, refitted"
 PLAIN, FAIR = "fine-tuned base", "fine-tuned base, all rows"
+CONTROL = "fine-tuned base, all rows, refitted"
 AIM_GAIN, AIM_WINS = 2.0, 0.8
 
 
@@ -25,6 +26,7 @@ def transfer_block(result: Row) -> str:
         ways_table(rows),
         targets_table(rows),
         aims(rows),
+        shares(result),
         times(result),
         left(result) + source(result),
     ]
@@ -75,12 +77,15 @@ def targets_table(rows: dict[str, Row]) -> str:
 def aims(rows: dict[str, Row]) -> str:
     """Set what was aimed at beside what was found, for the blend as it is and refitted."""
     lines = []
-    for way, key in ((BLEND, "over_blend"), (REFITTED, "over_refitted")):
+    for way, key, others in (
+        (BLEND, "over_blend", ((PLAIN, "over_plain"), (FAIR, "gain"))),
+        (REFITTED, "over_refitted", ((FAIR, "gain"), (CONTROL, "over_control"))),
+    ):
         it = rows[way]
-        for other, over in ((PLAIN, it["over_plain"]), (FAIR, it["gain"])):
-            wins, mean = over["wins"], over["mean"]
-            enough = wins >= AIM_WINS * it["targets"], mean["value"] >= AIM_GAIN
-            found = f"{wins} of {it['targets']}"
+        for other, over in ((name, it[measure]) for name, measure in others if it[measure]):
+            wins, mean, targets = over["wins"], over["mean"], len(over["targets"])
+            enough = wins >= AIM_WINS * targets, mean["value"] >= AIM_GAIN
+            found = f"{wins} of {targets}"
             lines.append([way, f"above “{other}” on 80 % of targets", found, said(enough[0])])
             aim = f"and by {AIM_GAIN:.0f} points on average"
             lines.append([way, aim, points(mean), said(enough[1])])
@@ -100,6 +105,23 @@ def aims(rows: dict[str, Row]) -> str:
 def said(reached: bool) -> str:
     """Say whether an aim was reached."""
     return "yes" if reached else "no"
+
+
+def shares(result: Row) -> str:
+    """Tell what shares of the way from the mean of all models to the best weights score."""
+    runs = result["runs"]
+    lines = []
+    for share in runs[0]["shares"]:
+        scores = [it["shares"][share] for it in runs]
+        accuracy = 100 * sum(it["accuracy"] for it in scores) / len(runs)
+        loss = sum(it["loss"] for it in scores) / len(runs)
+        lines.append([f"{float(share):.0%}", f"{accuracy:.1f}", f"{loss:.3f}"])
+    chosen = [it["ways"][BLEND] for it in runs]
+    accuracy = 100 * sum(it["accuracy"] for it in chosen) / len(runs)
+    loss = sum(it["loss"] for it in chosen) / len(runs)
+    lines.append(["as cross-validation says", f"{accuracy:.1f}", f"{loss:.3f}"])
+    head = "of the way from the mean of all models to the best weights on the 40 rows"
+    return table([head, "accuracy, %", "loss"], lines)
 
 
 def times(result: Row) -> str:

@@ -37,7 +37,7 @@ from bench.tune.parts import (
     experts_of,
     target_task,
 )
-from bench.tune.transfer_table import BLEND, REFITTED, draw, show, summary
+from bench.tune.transfer_table import BLEND, FAIR, REFITTED, draw, show, summary
 
 from weightscape.progress import silent
 from weightscape.tasks.evaluate import evaluate
@@ -60,6 +60,7 @@ UNIFORM, MULTI = "uniform soup", "multi-task"
 REFIT = FineTuning(lr=1e-4, steps=20, autocast=multiplies_bfloat16())
 """Of a blend on all rows: those that the search had are learned, too."""
 REFITS = 3
+CONTROL = f"{FAIR}{REFITTED}"
 APART = (f"{BLEND}{REFITTED}", MULTI, "factor average")
 """Made by `refit`, which also does the uniform soup; by `multi_task`; and for adapters alone."""
 
@@ -120,6 +121,7 @@ def run_whole(target: str, seed: int, work: Path, multi: bool, keep: bool) -> No
     torch.set_num_threads(1)
     run(target, seed, work)
     refit(target, seed, work)
+    refit_base(target, seed, work)
     if multi:
         multi_task(target, seed, work)
     if not keep:
@@ -130,11 +132,11 @@ def run_whole(target: str, seed: int, work: Path, multi: bool, keep: bool) -> No
 def told(target: str, seed: int, work: Path) -> dict[str, Any]:
     """Read what is known of a target and seed."""
     found: dict[str, Any] = json.loads(file_of(target, seed, work).read_text())
-    file = refit_file(target, seed, work)
     ways = {name: it for name, it in found["ways"].items() if not name.endswith(REFITTED)}
-    for beside in (file, multi_file(target, seed, work)):
-        if beside.is_file():
-            ways |= json.loads(beside.read_text())
+    alone = (beside(target, seed, work, way) for way in (MULTI, CONTROL))
+    for file in (refit_file(target, seed, work), *alone):
+        if file.is_file():
+            ways |= json.loads(file.read_text())
     return {**found, "ways": ways}
 
 
@@ -216,39 +218,54 @@ def adapting(target: str, seed: int) -> FineTuning:
 
 
 def multi_task(target: str, seed: int, work: Path) -> None:
-    """Make the one way that needs no adapted models, and costs as much as they do."""
-    file = multi_file(target, seed, work)
+    """Make the way that needs no adapted models, and costs as much as they do."""
+    file = beside(target, seed, work, MULTI)
     if file.is_file():
         return
     began = perf_counter()
-    cut, _ = hold_out(target_task(target, seed))
-    experts = experts_of(target, seed, work)
-    spanned = open_span([base_folder(), *list(experts.values())[:1]], cut, head="probe")
-    how = searching(seed)
     with TemporaryDirectory(dir=work) as place:
-        given = Setting(
-            spanned=spanned,
-            models=(),
-            members=(),
-            base=0,
-            base_source=base_folder(),
-            base_head="drawn",
-            task=cut,
-            uncut=None,
-            dev=(),
-            scored=cut,
-            sources=[task_named(name, TOKENS) for name in experts],
-            adapting=adapting(target, seed),
-            expert=SOURCE,
-            how=how,
-            folder=Path(place),
-            progress=silent,
-        )
-        rival = BASELINES[MULTI](given)
+        rival = BASELINES[MULTI](setting(target, seed, work, Path(place)))
         assert rival.model is not None
-        it = evaluate(rival.model, cut, autocast=how.autocast)
+        it = evaluate(rival.model, target_task(target, seed), autocast=searching(seed).autocast)
     told = {**it.metrics, "loss": it.loss, "seconds": perf_counter() - began, "why": rival.why}
     keep_run(file, {MULTI: told})
+
+
+def refit_base(target: str, seed: int, work: Path) -> None:
+    """Refit the base that was fine-tuned on all rows as blends are: it tells what refits add."""
+    file = beside(target, seed, work, CONTROL)
+    if file.is_file():
+        return
+    with TemporaryDirectory(dir=work) as place:
+        BASELINES[FAIR](setting(target, seed, work, Path(place)))
+        base = Path(place) / FAIR.replace(",", "").replace(" ", "-")
+        task = target_task(target, seed)
+        keep_run(file, {CONTROL: refitted([base], [1.0], task, seed, Path(place))})
+
+
+def setting(target: str, seed: int, work: Path, folder: Path) -> Setting:
+    """Give what a way is made from that needs the base alone."""
+    task = target_task(target, seed)
+    cut, _ = hold_out(task)
+    experts = experts_of(target, seed, work)
+    return Setting(
+        spanned=open_span([base_folder(), *list(experts.values())[:1]], cut, head="probe"),
+        models=(),
+        members=(),
+        base=0,
+        base_source=base_folder(),
+        base_head="drawn",
+        task=cut,
+        uncut=task,
+        dev=(),
+        scored=cut,
+        sources=[task_named(name, TOKENS) for name in experts],
+        adapting=adapting(target, seed),
+        expert=SOURCE,
+        how=searching(seed),
+        folder=folder,
+        progress=silent,
+    )
 
 
 def refitted(
@@ -331,9 +348,9 @@ def file_of(target: str, seed: int, work: Path) -> Path:
     return work / "transfer" / mark / f"{target}-{seed}.json"
 
 
-def multi_file(target: str, seed: int, work: Path) -> Path:
-    """Say where a run's multi-task model is told of."""
-    return file_of(target, seed, work).with_suffix(".multi-task.json")
+def beside(target: str, seed: int, work: Path, way: str) -> Path:
+    """Say where a way is told of that was made by itself."""
+    return file_of(target, seed, work).with_suffix(f".{way.replace(' ', '-')}.json")
 
 
 def refit_file(target: str, seed: int, work: Path) -> Path:

@@ -33,6 +33,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "gain": gains(had, name, FAIR),
                 "over_plain": gains(had, name, PLAIN),
                 "over_blend": gains(had, name, BLEND),
+                "over_control": gains(had, name, f"{FAIR}{REFITTED}"),
                 "over_refitted": gains(had, name, f"{BLEND}{REFITTED}"),
             }
         )
