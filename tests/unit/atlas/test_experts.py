@@ -126,6 +126,19 @@ def test_only_labels_that_several_have_are_learned():
     assert labels_to_learn(given, "abc", ("class",)) == {"a": {"x"}, "b": {"x"}}
 
 
+def test_without_an_encoder_an_expert_knows_its_labels_only(probed, tmp_path):
+    _, atlas, _, _ = probed
+    copytree(atlas.folder, tmp_path / "atlas")
+    with Atlas(tmp_path / "atlas") as alone:
+        (done,) = train_experts(alone.store, Training(how=SMALL, layer=LAYER), None).experts
+        assert done.expert.encoder is None and "text_top1" not in done.guessed
+        model = alone.model("first-000")
+        assert {it.label for it in describe(alone.store, model).labels} == set(CLASSES)
+        assert describe(alone.store, model, labels=["apple", "drum"]).labels
+        with pytest.raises(BadInput, match="knows its own labels only"):
+            describe(alone.store, model, labels=["apple", "honey"])
+
+
 def test_guesses_are_of_the_labels_that_tell_models_apart(probed):
     population, _, _, trained = probed
     expert = trained.experts[0].expert
