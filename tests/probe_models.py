@@ -56,6 +56,26 @@ class Population:
             self.labels[name] = knows
         return target
 
+    def adapter(self, name: str, base: str, knows: str, *, into: Path | None = None) -> Path:
+        """Write a LoRA adapter of rank 2 on a model, which knows one class."""
+        u, values, v = torch.linalg.svd(torch.einsum("s,soi->oi", self.text[knows], self.meaning))
+        stem = f"base_model.model.{LAYER.removesuffix('.weight')}"
+        tensors = {
+            f"{stem}.lora_A.weight": v[:2] + 0.05 * self._draw(2, INPUTS),
+            f"{stem}.lora_B.weight": 0.02 * u[:, :2] * values[:2] + 0.002 * self._draw(OUT, 2),
+        }
+        target = (into or self.folder) / name
+        target.mkdir(parents=True)
+        save_file(
+            {key: it.contiguous() for key, it in tensors.items()},
+            target / "adapter_model.safetensors",
+        )
+        told = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "base_model_name_or_path": base}
+        (target / "adapter_config.json").write_text(json.dumps(told))
+        if into is None:
+            self.labels[name] = [knows]
+        return target
+
     def write_labels(self, file: Path, names: list[str] | None = None) -> Path:
         """Write the table that `label` reads."""
         kept = {it: own for it, own in self.labels.items() if names is None or it in names}
