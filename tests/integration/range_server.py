@@ -29,8 +29,8 @@ class RangeServer:
     """Files by path below `folder`, and how they are served.
 
     Each list of faults is used up from its front: `breaks` are numbers of bytes after which the
-    connection of a body of more than 1,000 bytes is cut, `busy` are statuses answered instead of a file. `answer` may
-    replace an answer: it takes path and (status, headers, body).
+    connection of a body of more than 1,000 bytes is cut, `busy` are statuses answered instead of a
+    file. `answer` may replace an answer: it takes path and (status, headers, body).
     """
 
     folder: Path

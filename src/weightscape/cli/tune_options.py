@@ -71,6 +71,9 @@ Apart = Annotated[
     bool,
     typer.Option("--apart/--no-apart", help="Keep training rows apart to search weights on."),
 ]
+Refit = Annotated[
+    bool, typer.Option("--refit/--no-refit", help="Fine-tune the blend a little on all rows.")
+]
 Study = Annotated[
     str | None, typer.Option("--study", metavar="NAME", help="Whose candidates are gone on with.")
 ]

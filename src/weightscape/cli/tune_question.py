@@ -24,6 +24,7 @@ class Question:
     race_error: given.RaceError = 0.05
     surrogate: given.Surrogate = True
     choice: given.Choice = True
+    refit: given.Refit = False
     baselines: given.Baselines = "all"
     study: given.Study = None
     rows: given.DevRows = "all"

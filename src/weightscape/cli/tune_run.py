@@ -57,6 +57,7 @@ def run(
             wanted,
             budget,
             out=output,
+            refit=how.refit,
             place=tune_work.Place(asked, study, opened),
             progress=progress,
             with_base=with_base,
@@ -65,7 +66,7 @@ def run(
             trust_remote_code=how.trust_remote_code,
         )
         if add:
-            tune_work.add_made(result, root, opened, how.seed, progress)
+            tune_work.add_made(result, root, opened, how.refit, how.seed, progress)
         models = tune_work.made_models(result, opened)
         answer, page = tune_work.finish(result, models, asked, study, opened, how.plot or ())
     if how.json:

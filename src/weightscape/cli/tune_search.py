@@ -52,6 +52,7 @@ def search(
             wanted,
             budget,
             out=output,
+            refit=how.refit,
             place=tune_work.Place(asked, study, opened),
             progress=progress,
             device=how.device,

@@ -132,6 +132,7 @@ def search(
     budget: Budget,
     *,
     out: Path | None,
+    refit: bool,
     place: Place,
     progress: "Progress",
     device: str | None,
@@ -165,6 +166,7 @@ def search(
             baselines=wanted.baselines,
             expert=wanted.expert.expert(wanted.bf16),
             adapting=wanted.target.few_rows(target, wanted.bf16),
+            refit=refit,
             held_out_rows=wanted.test_rows,
             work=None if out is not None else place.asked.folder / "parts",
             study=(store, place.study),
@@ -183,6 +185,7 @@ def run(
     budget: Budget,
     *,
     out: Path,
+    refit: bool,
     place: Place,
     progress: "Progress",
     with_base: bool,
@@ -207,6 +210,7 @@ def run(
             head=wanted.head,  # type: ignore[arg-type]  # checked
             with_base=with_base,
             near=near,
+            refit=refit,
             baselines=wanted.baselines,
             study=(store, place.study),
             progress=progress,
@@ -216,12 +220,17 @@ def run(
 
 
 def add_made(
-    result: "TuneResult", base: End, atlas: "Atlas | None", seed: int, progress: "Progress"
+    result: "TuneResult",
+    base: End,
+    atlas: "Atlas | None",
+    refit: bool,
+    seed: int,
+    progress: "Progress",
 ) -> None:
     """Put all that a run has made into the atlas, if there is one: its tree and page have it then.
 
     But not a blend that the tree would take for a fine-tuned model and hang its parents on: one
-    with weights for each layer, or that extrapolates.
+    with weights for each layer, one that extrapolates, or that was fine-tuned since.
     """
     if atlas is None:
         return
@@ -229,7 +238,7 @@ def add_made(
     made = [Path(base.source)] if base.name is None and Path(base.source).exists() else []
     made += [] if result.experts is None else [it.folder for it in result.experts.experts]
     made += [] if result.adaptation is None else [it.folder for it in result.adaptation.models]
-    mixed = result.space == "simplex" and not result.groups
+    mixed = result.space == "simplex" and not result.groups and not refit
     made += [result.output] if mixed and result.output is not None else []
     atlas.add(made, seed=seed, progress=progress)
 

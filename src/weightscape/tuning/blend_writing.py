@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 import weightscape
+from weightscape.io import write_checkpoint
 from weightscape.tasks.fingerprint import task_fingerprint
 from weightscape.tasks.live import LiveModel
 from weightscape.tasks.made_folder import MADE_FOR, PROVENANCE, in_place_of
 from weightscape.tasks.models import companion_files, config_for
+from weightscape.tasks.result_folder import on_cpu
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Task
 from weightscape.tuning.adapting import home_of
@@ -47,6 +49,25 @@ def write_blend(
     with in_place_of(out, task) as folder:
         exact.span.export(
             weights[..., 1:], folder, config=config_for(live, task), extra_files=files
+        )
+    return out
+
+
+def write_refitted(model: LiveModel, why: str, task: Task, out: str | Path) -> Path:
+    """Put a blend that was fine-tuned further in the place of the blend; return the folder.
+
+    Its `provenance.json` is the blend's, and says what was done to it since. Raises BadInput where
+    `out` is no blend for the task, or somebody has worked on it.
+    """
+    out = Path(out)
+    told = json.loads((out / PROVENANCE).read_text("utf-8"))
+    told |= {"kind": "refitted blend", "refitted": why}
+    del told["scores"]  # of the blend as it was
+    files = {PROVENANCE: (json.dumps(told, indent=2) + "\n").encode(), **_companions(model)}
+    state = on_cpu(model.module.state_dict())
+    with in_place_of(out, task) as folder:
+        write_checkpoint(
+            folder, state, config=config_for(model, task), extra_files=files, overwrite=True
         )
     return out
 

@@ -4,10 +4,13 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from weightscape.catalog.store import Store
 from weightscape.errors import BadInput
@@ -20,8 +23,9 @@ from weightscape.tasks.made_folder import check_free
 from weightscape.tasks.spanning import SpannedModels
 from weightscape.tasks.task import Example, Task
 from weightscape.tuning.adapting import merged_words
-from weightscape.tuning.baselines import BASELINES, Setting
-from weightscape.tuning.blend_writing import write_blend
+from weightscape.tuning.baselines import BASELINES, NotHad, Setting
+from weightscape.tuning.baselines.fine_tuned import REFITTED, refitted_blend
+from weightscape.tuning.blend_writing import write_blend, write_refitted
 from weightscape.tuning.experts import whole_models
 from weightscape.tuning.few_rows import few_rows_fine_tuning, hold_out
 from weightscape.tuning.moving import with_layers
@@ -50,6 +54,7 @@ def find_blend(
     adapting: FineTuning | None = None,
     head: HeadChoice = "drawn",
     apart: bool = True,
+    refit: bool = False,
     held_out_rows: int | None = None,
     work: str | Path | None = None,
     study: tuple[Store, str] | None = None,
@@ -65,9 +70,10 @@ def find_blend(
     deltas from it, and some baselines need it. Its head is the one that the models started from,
     if `adapt` made them. sources, expert, adapting, head: what was fine-tuned on what, and how,
     for baselines that are trained. apart: search on training rows that are kept apart, as `adapt`
-    does; not needed for models that have seen no rows of the target. held_out_rows: of the test
-    split at most. work: a folder for what baselines make, by default `out` with ".parts" behind
-    its name, and none that is kept without `out`. study: where candidates are kept (`search`).
+    does; not needed for models that have seen no rows of the target. refit: write the baseline
+    "blend, refitted" in place of the blend. held_out_rows: of the test split at most. work: a
+    folder for what baselines make, by default `out` with ".parts" behind its name, and none that
+    is kept without `out`. study: where candidates are kept (`search`).
 
     Raises BadInput for fewer than two models, a box without a base, and as `search` does;
     MismatchedModels for models of different families or tokenizers.
@@ -108,7 +114,9 @@ def find_blend(
             blend=blend.copied,
             loading=loading,
         )
-        rivals, lacking = make_baselines(setting, baselines)
+        rivals, lacking = make_baselines(setting, _with_refit(baselines) if refit else baselines)
+        if refit and written is not None:
+            notes.append(_refit(setting, target, written))
     return replace(
         blend.found,
         baselines=rivals,
@@ -136,10 +144,17 @@ class _Blend:
     layers: Mapping[str, int] | None
 
     def copied(self) -> LiveModel:
-        """Copy the blend out of the one module of the span, where rivals stood since."""
+        """Copy the blend out of the one module of the span, where rivals stood since.
+
+        It is called by its weights: what is made from another blend must not pass for its own.
+        """
         moving = self.spanned if self.layers is None else with_layers(self.spanned, self.layers)
         moving.span.write(self.found.best.weights[..., 1:], moving.model.module)
-        return replace(moving.model, module=copy.deepcopy(moving.model.module))
+        mark = blake2b(digest_size=6)
+        mark.update("".join(self.spanned.fingerprints).encode())
+        mark.update(np.asarray(self.found.best.weights, dtype=np.float64).tobytes())
+        module = copy.deepcopy(moving.model.module)
+        return replace(moving.model, name=f"blend-{mark.hexdigest()}", module=module)
 
 
 def _searched(
@@ -192,6 +207,21 @@ def _written(blend: _Blend, target: Task, out: str | Path, how: Searching) -> Pa
     return write_blend(
         blend.spanned, weights, target, out, told, layers=blend.layers, groups=found.groups
     )
+
+
+def _with_refit(baselines: Sequence[str] | None) -> Sequence[str] | None:
+    return None if baselines is None else [*baselines, REFITTED]
+
+
+def _refit(setting: Setting, target: Task, out: Path) -> str:
+    """Write the refitted blend, which was made as a baseline; say what is there now."""
+    try:
+        rival = refitted_blend(setting)
+    except NotHad as problem:
+        return f"{out} is the blend as it was found, not refitted: {problem}"
+    assert rival.model is not None
+    write_refitted(rival.model, rival.why, target, out)
+    return f"{out} is the blend, refitted: {rival.why}; the weights are what it began from"
 
 
 def parts_of(out: str | Path) -> Path:

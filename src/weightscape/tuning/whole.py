@@ -39,6 +39,7 @@ def tune(
     head: HeadChoice = "drawn",
     with_base: bool = False,
     near: float = NEAR,
+    refit: bool = False,
     baselines: Sequence[str] | None = None,
     work: str | Path | None = None,
     study: tuple[Store, str] | None = None,
@@ -54,7 +55,7 @@ def tune(
     out: the folder of the blend, an ordinary model. work: the folder of everything else, by
     default `out` with ".parts" behind its name; what is in its `experts` serves other targets too.
     how.seed is that of all parts. with_base: blend the base, fine-tuned on the target like the
-    experts, too. loading: options of `load_model`.
+    experts, too. refit: as for `find_blend`. loading: options of `load_model`.
 
     Raises as those three do.
     """
@@ -104,6 +105,7 @@ def tune(
         expert=expert,
         adapting=adapting,
         head=head,
+        refit=refit,
         work=own,
         study=study,
         progress=progress,

@@ -17,6 +17,7 @@ from weightscape.tuning.baselines.fine_tuned import join_tasks
 from weightscape.tuning.finding import find_blend
 from weightscape.tuning.searching import Searching
 from weightscape.tuning.seen_rows import seen_words
+from weightscape.tuning.space_choice import SpaceChoice
 from weightscape.tuning.whole import tune
 
 SHORT = Searching(evaluations=8)
@@ -55,6 +56,37 @@ def test_all_rivals_are_beside_it_or_said_to_be_missing(run):
     refitted = next(it for it in found.baselines if it.name == "blend, refitted")
     assert refitted.loss is None and refitted.held_out["loss"] != found.held_out["loss"]
     assert found.experts.experts[0].made and found.adaptation.models[0].parent == "tone"
+
+
+def test_a_refitted_blend_is_written_in_place_of_the_blend(run, tmp_path):
+    base, _, found = run
+    again = {"base": base, "baselines": ["uniform soup"], "work": tmp_path, "refit": True}
+    quick = {"adapting": RECIPES["adapting"]}
+    models = [it.folder for it in found.adaptation.models]
+    told = find_blend(models, strength(), tmp_path / "best", SHORT, **again, **quick)
+    written = load_model(tmp_path / "best", strength(), device="cpu")
+    (refitted,) = [it for it in told.baselines if it.name == "blend, refitted"]
+    assert evaluate(written, strength()).loss == pytest.approx(refitted.held_out["loss"], abs=1e-4)
+    said = json.loads((tmp_path / "best" / "provenance.json").read_text())
+    assert said["kind"] == "refitted blend" and "the mean of 3 times" in said["refitted"]
+    assert set(said["parents"]) == set(told.names)
+    assert any("is the blend, refitted" in note for note in told.notes)
+    # from other weights comes another blend: what was made of the first is not taken for its own
+    box = SpaceChoice("box")
+    other = find_blend(models, strength(), tmp_path / "best", SHORT, **again, space=box, **quick)
+    (second,) = [it for it in other.baselines if it.name == "blend, refitted"]
+    assert second.held_out["loss"] != refitted.held_out["loss"]
+
+
+def test_a_blend_without_rows_kept_apart_stays_as_it_is(run, tmp_path):
+    _, _, found = run
+    models = [it.folder for it in found.adaptation.models]
+    told = find_blend(
+        models, strength(), tmp_path / "best", SHORT, baselines=[], apart=False, refit=True
+    )
+    assert any("not refitted: no training rows were kept apart" in it for it in told.notes)
+    said = json.loads((tmp_path / "best" / "provenance.json").read_text())
+    assert said["kind"] == "blend"
 
 
 def test_run_again_it_makes_nothing_anew_and_ends_the_same(run):

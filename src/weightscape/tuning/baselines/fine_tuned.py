@@ -21,6 +21,7 @@ from weightscape.tuning.baselines.setting import BASELINES, NO_BASE, NotHad, Riv
 from weightscape.tuning.part_folders import PartProgress
 from weightscape.tuning.shared_head import begin_head, has_head
 
+REFITTED = "blend, refitted"
 REFITS = 3
 """Fine-tunings of a blend that are averaged."""
 
@@ -47,7 +48,7 @@ def fine_tuned_base_on_all(given: Setting) -> Rival:
     return Rival(why, model=model, saw_dev=True)
 
 
-@BASELINES.register("blend, refitted")
+@BASELINES.register(REFITTED)
 def refitted_blend(given: Setting) -> Rival:
     """Fine-tune the blend on all training rows, for half the steps at half the rate.
 
@@ -61,8 +62,9 @@ def refitted_blend(given: Setting) -> Rival:
     mean: LiveModel | None = None
     for number in range(REFITS):
         own = replace(how, data_seed=how.data_seed + number, dropout_seed=how.dropout_seed + number)
-        folder = f"blend-refitted-{number + 1}"
-        made = _on_target(given, given.blend(), given.uncut, folder, own)
+        blend = given.blend()
+        folder = f"{blend.name}-refitted-{number + 1}"
+        made = _on_target(given, blend, given.uncut, folder, own)
         mean = made if mean is None else _moved(mean, made, 1 / (number + 1))
     rows = _count(given.uncut)
     why = f"{how.steps} more steps on all {rows} training rows, the mean of {REFITS} times"

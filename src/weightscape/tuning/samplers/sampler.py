@@ -79,7 +79,7 @@ class SamplerFactory(Protocol):
 SAMPLERS: Registry[SamplerFactory] = Registry("sampler")
 
 DEFAULT_SAMPLER = "cobyqa"
-"""The best of all on real tasks, on the simplex and in a box (bench/tune/samplers.py)."""
+"""Lower than CMA-ES in eight of nine runs on real tasks (docs/results.md, bench/tune/samplers.py)."""
 
 
 def check_sampler(name: str) -> None:
