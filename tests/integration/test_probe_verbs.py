@@ -82,6 +82,7 @@ def test_labels_to_choose_from_come_from_a_list_or_a_file(
     assert {it.label for it in from_file.labels} == {"honey", "apple"}
     assert {it.by for it in from_file.labels} == {"texts"}
     assert "apple" in run(*listed, "honey,apple", "-n", 2).out
+    assert "no vector of" in run(*listed, ",".join(f"label {it}" for it in range(99))).error()
     assert "between commas" in run(*listed, " , ").error()
 
 

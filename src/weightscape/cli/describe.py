@@ -89,7 +89,7 @@ def _labels(given: str) -> list[str]:
     from weightscape.errors import BadInput
 
     file = Path(given)
-    if file.is_file():
+    if _is_file(file):
         if file.stat().st_size > _LONGEST_FILE:
             raise BadInput(f"{file}: is too large for a list of labels, one a line")
         parts = file.read_text("utf-8", errors="replace").splitlines()
@@ -99,6 +99,13 @@ def _labels(given: str) -> list[str]:
     if not found:
         raise BadInput("--labels takes labels between commas, or a file of them, one a line")
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a list of labels may be longer than any file's name
+        return False
 
 
 def _answer(given: str, found: "Description") -> "DescribeAnswer":
@@ -130,10 +137,19 @@ def _show(answer: "DescribeAnswer", quiet: bool) -> None:
         line = f"{answer.model}: of no known tree"
         console.out().print(console.printable(line), markup=False, soft_wrap=True)
     else:
-        rows = [(it.label, f"{it.score:.2f}", it.by) for it in answer.labels]
+        rows = [(it.label, _score(it.score), it.by) for it in answer.labels]
         console.out().print(console.table(["label", "score", "by"], rows, right="score"))
     for note in () if quiet else _notes(answer):
         console.note(note)
+
+
+def _score(score: float) -> str:
+    """Write a probability; small ones order labels that nobody has seen, so they stay apart.
+
+    >>> _score(0.9731), _score(0.0031)
+    ('0.97', '0.0031')
+    """
+    return f"{score:.2f}" if score >= 0.1 else f"{score:.2g}"
 
 
 def _notes(answer: "DescribeAnswer") -> list[str]:
