@@ -79,7 +79,7 @@ class SamplerFactory(Protocol):
 SAMPLERS: Registry[SamplerFactory] = Registry("sampler")
 
 DEFAULT_SAMPLER = "cobyqa"
-"""Lower than CMA-ES in eight of nine runs on real tasks (docs/results.md, bench/tune/samplers.py)."""
+"""Ended lower than CMA-ES in eight of nine runs on real tasks (docs/results.md)."""
 
 
 def check_sampler(name: str) -> None:
