@@ -1,9 +1,10 @@
 """From the ridge regression of `leave_one_out` to a network of ProbeX and heads.
 
-A model's vector holds the regression's predictions, one number a class (or the directions in which
-they vary most, where there are more classes than numbers). The heads are fitted on the vectors that
-training models have by regressions without them: those by the regression itself are near perfect,
-as no new model's will be.
+A model's vector holds the regression's predictions around their mean, one number a class (or the
+directions in which they vary most, where there are more classes than numbers). Around their mean:
+where models know few of the classes, all vectors would else point away from them, and so alike.
+The heads are fitted on the vectors that training models have by regressions without them: those by
+the regression itself are near perfect, as no new model's will be.
 """
 
 import copy
@@ -34,7 +35,8 @@ def assemble(
     axes: [labels, width], what each label is in the vectors' space. vectors: [N, width], of the
     training models, each by a regression without it.
     """
-    predicted = solved.left_out - _MIDDLE
+    middle = members.mean(0)
+    predicted = solved.left_out - middle
     axes = _axes(predicted, network.layers.width)
     weights, constants = solved.weights()
     layers = len(network.layers.probes)
@@ -56,7 +58,7 @@ def assemble(
             encoder = torch.cat([bent + plain, bent - plain], 1)
         # several layers are averaged, and the regression is their sum
         probe.encoder.copy_(layers * axes.T @ encoder)
-        probe.bias.copy_((constants - _MIDDLE) @ axes)
+        probe.bias.copy_((constants - middle) @ axes)
     if network.labels is not None:
         _set_labels(network.labels, predicted @ axes @ axes.T, axes, members)
     return axes, predicted @ axes
@@ -74,9 +76,11 @@ def _axes(predicted: Tensor, width: int) -> Tensor:
 
 
 def _set_labels(head: LabelHead, predicted: Tensor, axes: Tensor, members: Tensor) -> None:
-    fitted = calibrate(predicted, members)
+    # of the predictions as they are: one slope and shift are right for rare and frequent classes
+    away = members.mean(0) - _MIDDLE
+    fitted = calibrate(predicted + away, members)
     head.weight.copy_(fitted.slope * axes)
-    head.bias.fill_(fitted.shift)
+    head.bias.copy_(fitted.shift + fitted.slope * away)
 
 
 def fit_texts(
