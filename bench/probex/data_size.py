@@ -18,7 +18,6 @@ from bench.probex import baselines
 from bench.probex.membership import by_probes, layer_of, told
 from bench.probex.zoos import Sides, Tree, picked, sides_of, trees_of
 
-from weightscape.probing.layer_choice import centred_gram
 from weightscape.probing.settings import ProbeTraining
 
 NAME = "probex-data-size"
@@ -31,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zoo", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--trees", nargs="+", default=("text-a",))
+    parser.add_argument("--trees", nargs="+", default=("text-a", "text-b"))
     asked = parser.parse_args()
     result: dict[str, Any] = {}
     trees = trees_of(asked.zoo, asked.work)
@@ -47,13 +46,14 @@ def by_size(tree: Tree) -> dict[str, Any]:
     whole = sides_of([tree])
     layer = layer_of(tree)[0]
     layers = picked(tree.read(layer), whole.names)
+    whole_gram = tree.gram_of(layer, whole.names)
     rows = []
     for size in [it for it in SIZES if it < len(whole.train)] + [len(whole.train)]:
         runs = DRAWS if size < len(whole.train) else 1
         probes, plain = [], []
         for seed in range(runs):
             sides = fewer(whole, size, seed)
-            gram = centred_gram(layers.stack, sides.train)
+            gram = baselines.recentred(whole_gram, sides.train)
             sized = baselines.recentred(baselines.unit(gram), sides.train)
             plain.append(told(layer, baselines.ridge(sized, sides), sides)["accuracy"])
             probes.append(by_probes(layers, sides, ProbeTraining())["accuracy"])

@@ -5,13 +5,14 @@
 Adapters know one class each: those of the split "test" classes that other adapters in training
 know, those of "unseen" classes that no training model knows, of which only the words are given.
 The models of "text-a" know dozens of classes each. ProbeX is trained with its defaults, which no
-unseen class has seen; the penalties of the linear expert are chosen by seen classes that are left
+unseen class has seen, and with the text vectors taken around the mean of the seen classes' ones;
+the penalties of the linear expert, which takes them so, are chosen by seen classes that are left
 out in turn.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,19 @@ def in_population(there: Population) -> dict[str, dict[str, Any]]:
     """Score ProbeX with and without ReLU, and the linear expert."""
     ways = {
         "ProbeX": by_probes(there, ProbeTraining()),
+        "ProbeX, texts around their mean": by_probes(around_their_mean(there), ProbeTraining()),
         "linear, ridge to texts": linear(there),
     }
     if there.tree.name == ADAPTERS:
         ways["ProbeX without ReLU"] = by_probes(there, ProbeTraining(relu=False))
         ways["ProbeX by descent"] = by_probes(there, ProbeTraining(way="descent"))
     return {way: sides(there, scores) for way, scores in ways.items()}
+
+
+def around_their_mean(there: Population) -> Population:
+    """Take off what the texts of all seen classes have in common."""
+    apart = there.texts - there.texts[: len(there.seen)].mean(0)
+    return replace(there, texts=torch.nn.functional.normalize(apart, dim=1))
 
 
 def sides(there: Population, scores: Tensor) -> dict[str, Any]:
