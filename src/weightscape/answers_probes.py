@@ -116,7 +116,10 @@ class OddnessAnswer(Answer):
     """How odd a model is among those of its tree."""
 
     score: float = Field(description="mean distance to the two nearest known models")
-    share: float = Field(description="of the models held out, how many are as odd (a p-value)")
+    share: float = Field(
+        description="how few of the models held out are as far, or as near (a two-sided p-value)"
+    )
+    far: bool = Field(description="whether it is odd for being far, not for being near")
 
 
 class DescribeAnswer(Answer):

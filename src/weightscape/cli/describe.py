@@ -122,7 +122,9 @@ def _answer(given: str, found: "Description") -> "DescribeAnswer":
         labels=[ScoredLabelAnswer(label=it.label, score=it.score, by=it.by) for it in found.labels],
         oddness=None
         if odd is None
-        else OddnessAnswer(score=float(odd.scores[0]), share=float(odd.shares[0])),
+        else OddnessAnswer(
+            score=float(odd.scores[0]), share=float(odd.shares[0]), far=bool(odd.far[0])
+        ),
         distances=dict(seen.distances),
         bytes_read=seen.bytes_read,
         bytes_on_disk=seen.bytes_on_disk,
@@ -165,8 +167,9 @@ def _notes(answer: "DescribeAnswer") -> list[str]:
             read = f"read {console.size(answer.bytes_read)}{whole}"
         notes.append(f"by the expert {answer.expert!r}, from {answer.layer}; {read}")
     if answer.oddness is not None and answer.oddness.share <= 0.05:
+        which = "far from" if answer.oddness.far else "near to"
         notes.append(
-            "it is odd for its tree: only "
-            f"{answer.oddness.share:.1%} of the models held out are as far from the others"
+            f"it is odd for its tree: hardly a model held out is as {which} the others "
+            f"(p = {answer.oddness.share:.3f})"
         )
     return notes

@@ -1,7 +1,9 @@
 """How odd a model is for its tree: one-class scores from the vectors of the known models.
 
 Two ways (Horwitz et al., arXiv:2410.13569, section 5): the mean distance to the k = 2 nearest known
-models, and the Mahalanobis distance with the covariance of Ledoit and Wolf (2004).
+models, and the Mahalanobis distance with the covariance of Ledoit and Wolf (2004). Probes learn to
+look away from what tells no label, so that a model of other labels may lie nearer to the middle of
+all than the known ones do (bench/probex/oddness.py): near is as telling as far.
 """
 
 from dataclasses import dataclass
@@ -19,12 +21,14 @@ OddnessMethod = Literal["neighbours", "mahalanobis"]
 class Oddness:
     """How odd models are.
 
-    scores: [M], larger is odder. shares: [M], of the known models how many are as odd or odder,
-    as a p-value: (1 + count) / (1 + known). A small one is a reason to look, no proof.
+    scores: [M], distances. shares: [M], how many of the known models are as far or farther, or as
+    near or nearer, whichever is fewer, as a two-sided p-value: 2 (1 + count) / (1 + known). A small
+    one is a reason to look, no proof. far: [M], whether it is for being far.
     """
 
     scores: Floats
     shares: Floats
+    far: np.ndarray
 
 
 def odd_scores(
@@ -62,8 +66,10 @@ def odd_scores(
         )  # fmt: skip
     else:
         raise BadInput(f"oddness is by neighbours or mahalanobis, not {method!r}")
-    as_odd = (usual[None, :] >= scores[:, None]).sum(1)
-    return Oddness(scores.astype(np.float32), ((1 + as_odd) / (1 + len(usual))).astype(np.float32))
+    farther = (usual[None, :] >= scores[:, None]).sum(1)
+    nearer = (usual[None, :] <= scores[:, None]).sum(1)
+    shares = np.minimum(1.0, 2.0 * (1 + np.minimum(farther, nearer)) / (1 + len(usual)))
+    return Oddness(scores.astype(np.float32), shares.astype(np.float32), farther <= nearer)
 
 
 def _to_neighbours(known: Floats, vectors: Floats, count: int, skip: int = 0) -> np.ndarray:

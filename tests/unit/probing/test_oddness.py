@@ -32,11 +32,18 @@ def test_mahalanobis_knows_which_directions_vary(known):
 
 
 def test_a_yardstick_says_what_is_usual(known):
-    wide = known * 3
-    one = odd_scores(known, wide[:1])
-    two = odd_scores(known, wide[:1], yardstick=wide)
+    away = known + np.array([0, 9, 0, 0], np.float32)
+    one = odd_scores(known, away[:1])
+    two = odd_scores(known, away[:1], yardstick=away)
     assert two.shares[0] > one.shares[0]
     assert two.scores[0] == one.scores[0]
+    assert one.far[0]
+
+
+def test_what_is_nearer_than_all_others_is_odd_for_that(known):
+    away = known + np.array([0, 9, 0, 0], np.float32)
+    found = odd_scores(known, known[:1], yardstick=away)
+    assert found.shares[0] < 0.05 and not found.far[0]
 
 
 def test_too_few_models_and_unknown_ways_are_refused(known):
