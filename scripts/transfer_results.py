@@ -98,7 +98,8 @@ def aims(rows: dict[str, Row]) -> str:
         best = max(rivals, key=lambda row, key=key: row[key]["mean"]["value"])  # type: ignore[misc]
         lead = best[key]["mean"]
         found = f"“{best['way']}” is {points(lead)} above it"
-        lines.append([way, "level with the best of the others", found, said(lead["low"] <= 0)])
+        reached = "yes" if lead["value"] <= 0 else "no" if lead["low"] > 0 else "cannot tell"
+        lines.append([way, "level with the best of the others", found, reached])
     return table(["way", "aim", "found", "reached"], lines)
 
 

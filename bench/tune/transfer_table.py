@@ -81,7 +81,7 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Path:
     from matplotlib.figure import Figure
 
     shown = [it for it in rows if it["way"] != FAIR]
-    figure = Figure(figsize=(8.4, 0.42 * len(shown) + 1.2), dpi=90, layout="constrained")
+    figure = Figure(figsize=(8.4, 0.4 * len(shown) + 1.4), dpi=90, layout="constrained")
     axes = figure.add_subplot()
     for place, it in enumerate(shown):
         colour = "#b5432f" if it["way"].startswith(BLEND) else "#2c6fb0"
@@ -93,6 +93,6 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Path:
     axes.axvline(0, color="#999999", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [it["way"] for it in shown])
     axes.invert_yaxis()
-    axes.set_xlabel(f"points above “{FAIR}”: mean with 95 % interval, and each target (pale)")
+    axes.set_xlabel(f"points above “{FAIR}”:\nmean with 95 % interval, and each target (pale)")
     axes.grid(axis="x", color="#e5e5e5")
     return save(figure, "tune-transfer.png")
