@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from weightscape.geometry.piece import Member
     from weightscape.geometry.products import TreeGram
     from weightscape.geometry.span import Span
-    from weightscape.io import (
-        Checkpoint,
-        discover,
-        fingerprint,
-        open_checkpoint,
-        write_checkpoint,
-    )
+    from weightscape.io import Checkpoint, discover, open_checkpoint, write_checkpoint
+    from weightscape.io.fingerprint import fingerprint
     from weightscape.lineage.forest import recover_forest
     from weightscape.paths.bends import BendTraining
     from weightscape.paths.path import connect
