@@ -1,6 +1,6 @@
 """Which classes was a model trained on? Combinations never seen, within each tree.
 
-    python -m bench.probex.membership FOLDER --work WORK [--control FOLDER] [--trees NAME ...]
+    python -m bench.probex.membership FOLDER --work WORK [--control FOLDER] [--descent] [--go-on]
 
 FOLDER: made by `weightscape zoo probes FOLDER`; --control: by the same with --random-init.
 Accuracy is the mean over models and classes at a threshold of one half, as in the paper. Layers,
@@ -9,6 +9,7 @@ once. ProbeX takes the layer that a ridge regression ranks first, every other wa
 """
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,21 +51,30 @@ def main() -> None:
     parser.add_argument("--control", type=Path)
     parser.add_argument("--trees", nargs="+", default=TREES)
     parser.add_argument("--descent", action="store_true", help="also the paper's way to train")
+    parser.add_argument("--go-on", action="store_true", help="keep what the JSON has")
     asked = parser.parse_args()
     result: dict[str, Any] = {"trees": {}, "control": {}}
+    if asked.go_on:
+        before = json.loads((report.RESULTS / f"{NAME}.json").read_text())
+        result = {what: before[what] for what in result}
     trees = {n: it for n, it in trees_of(asked.zoo, asked.work).items() if n in asked.trees}
     for name, tree in trees.items():
-        result["trees"][name] = in_tree(tree, descent=asked.descent)
-        kept(result)
+        if name not in result["trees"]:
+            result["trees"][name] = in_tree(tree)
+            kept(result)
     texts = [it for name, it in trees.items() if name.startswith("text")]
-    if len(texts) > 1:
+    if len(texts) > 1 and JOINT not in result["trees"][texts[0].name]["ways"]:
         jointly(texts, result["trees"])
         kept(result)
     if asked.control is not None:
         for name, tree in trees_of(asked.control, asked.work).items():
-            if name in asked.trees:
+            if name in asked.trees and name not in result["control"]:
                 result["control"][name] = in_tree(tree, variants=(PROBEX,))
                 kept(result)
+    if asked.descent:
+        for name, tree in trees.items():
+            by_descent(tree, result["trees"][name]["ways"])
+            kept(result)
     for what in ("trees", "control"):
         for name, it in result[what].items():
             rows = [
@@ -74,9 +84,7 @@ def main() -> None:
             report.show(["way", "layer", "accuracy"], rows)
 
 
-def in_tree(
-    tree: Tree, *, variants: Sequence[str] = tuple(VARIANTS), descent: bool = False
-) -> dict[str, Any]:
+def in_tree(tree: Tree, *, variants: Sequence[str] = tuple(VARIANTS)) -> dict[str, Any]:
     """Score every way on one tree."""
     sides = sides_of([tree])
     ways = {"most training models": told("", baselines.majority(sides), sides)}
@@ -85,12 +93,6 @@ def in_tree(
     layers = picked(tree.read(layer), sides.names)
     for name in variants:
         ways[name] = by_probes(layers, sides, VARIANTS[name])
-    if descent:
-        runs = [by_probes(layers, sides, ProbeTraining(way="descent", seed=seed)) for seed in SEEDS]
-        ways[DESCENT] = runs[0] | {
-            "runs": [it["accuracy"] for it in runs],
-            "accuracy": float(np.mean([it["accuracy"] for it in runs])),
-        }
     best = ways[PROBEX]
     for way in ways.values():
         way["probex_over"] = difference(best["right"], way["right"])
@@ -176,6 +178,21 @@ def jointly(trees: Sequence[Tree], rows: Mapping[str, dict[str, Any]]) -> None:
         row = told(layer, Found("", valid, scores), mine) | {"seconds": seconds}
         own = rows[tree.name]["ways"]
         own[JOINT] = row | {"probex_over": difference(own[PROBEX]["right"], row["right"])}
+
+
+def by_descent(tree: Tree, ways: dict[str, dict[str, Any]]) -> None:
+    """Train ProbeX as the paper does, from several draws, on the layer that ours reads."""
+    sides = sides_of([tree])
+    layers = picked(tree.read(ways[PROBEX]["layer"]), sides.names)
+    runs = [by_probes(layers, sides, ProbeTraining(way="descent", seed=seed)) for seed in SEEDS]
+    right = np.mean([it["right"] for it in runs], 0).tolist()
+    ways[DESCENT] = runs[0] | {
+        "runs": [it["accuracy"] for it in runs],
+        "accuracy": float(np.mean([it["accuracy"] for it in runs])),
+        "right": right,
+        "interval": interval(torch.tensor(right)),
+        "probex_over": difference(ways[PROBEX]["right"], right),
+    }
 
 
 def told(layer: str, found: Found, sides: Sides) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from weightscape.zoo.truth import ZooModel, read_truth
 
 TREES = ("text-a", "digits", "text-b")
 ADAPTERS = "adapters"
-LARGEST = 1 << 18
-"""Elements of a layer that is a candidate: the feed-forward matrices would quadruple the time."""
+LARGEST = 1 << 20
+"""Elements of a layer that is a candidate: all trained ones but word embeddings."""
 _LOOKED_AT = 4
 
 
