@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
@@ -22,7 +23,7 @@ def keep_expert(connection: Connection, expert: KeptExpert) -> KeptExpert:
     made = expert.made or datetime.now(UTC).isoformat(timespec="seconds")
     row = {
         "name": expert.name,
-        "folder": expert.folder,
+        "folder": _as_kept(connection, expert.folder),
         "tree": expert.tree,
         "layer": expert.layer,
         "encoder": expert.encoder,
@@ -37,7 +38,8 @@ def keep_expert(connection: Connection, expert: KeptExpert) -> KeptExpert:
 def all_experts(connection: Connection) -> list[KeptExpert]:
     """Load all experts, newest first."""
     newest = (probe_experts.c.made.desc(), probe_experts.c.id.desc())
-    return [_expert(row) for row in connection.execute(select(probe_experts).order_by(*newest))]
+    rows = connection.execute(select(probe_experts).order_by(*newest))
+    return [_expert(connection, row) for row in rows]
 
 
 def get_expert(connection: Connection, name: str) -> KeptExpert:
@@ -49,7 +51,7 @@ def get_expert(connection: Connection, name: str) -> KeptExpert:
         raise UnknownName(
             "expert", name, connection.execute(select(probe_experts.c.name)).scalars()
         )
-    return _expert(row)
+    return _expert(connection, row)
 
 
 def forget_expert(connection: Connection, name: str) -> KeptExpert:
@@ -64,5 +66,22 @@ def _delete(connection: Connection, expert_id: int) -> None:
     connection.execute(delete(probe_experts).where(probe_experts.c.id == expert_id))
 
 
-def _expert(row: Row[Any]) -> KeptExpert:
-    return KeptExpert(**{column.name: row._mapping[column] for column in probe_experts.c})
+def _expert(connection: Connection, row: Row[Any]) -> KeptExpert:
+    found = KeptExpert(**{column.name: row._mapping[column] for column in probe_experts.c})
+    home = _home(connection)
+    return found if home is None else replace(found, folder=str(home / found.folder))
+
+
+def _as_kept(connection: Connection, folder: str) -> str:
+    """Write a folder within the atlas's as seen from there, so that the atlas can be moved."""
+    home = _home(connection)
+    inside = home is not None and Path(folder).is_relative_to(home)
+    return Path(folder).relative_to(home).as_posix() if home and inside else folder
+
+
+def _home(connection: Connection) -> Path | None:
+    """Give the folder of the atlas where that is a file."""
+    url = connection.engine.url
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database).resolve().parent

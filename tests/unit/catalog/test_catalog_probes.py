@@ -3,6 +3,7 @@ import pytest
 
 from weightscape.catalog import experts, labels, models, texts, vectors
 from weightscape.catalog.records import KeptExpert, Label
+from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError, UnknownName
 
 
@@ -193,3 +194,16 @@ def test_texts_are_stale_until_read_and_when_files_change(store, three):
         assert texts.stale(connection) == []
         models.set_stamp(connection, b.id, (("model.safetensors", 9, 9),))
         assert [it.name for it in texts.stale(connection)] == ["b"]
+
+
+def test_an_atlas_that_is_moved_takes_its_experts_along(tmp_path):
+    with Store.open(tmp_path / "atlas") as store, store.write() as connection:
+        experts.keep_expert(connection, expert("own", folder=str(tmp_path / "atlas/experts/own")))
+        experts.keep_expert(connection, expert("strange", folder=str(tmp_path / "elsewhere")))
+    (tmp_path / "atlas").rename(tmp_path / "moved")
+    with Store.open(tmp_path / "moved", create=False) as store, store.read() as connection:
+        own = experts.get_expert(connection, "own")
+        assert own.folder == str(tmp_path / "moved" / "experts" / "own")
+        assert {it.folder for it in experts.all_experts(connection)} == {
+            own.folder, str(tmp_path / "elsewhere")
+        }  # fmt: skip
