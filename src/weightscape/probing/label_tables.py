@@ -13,6 +13,8 @@ from weightscape.io.source import read_small
 from weightscape.probing.label_lists import LONGEST, is_label, read_list
 
 LIMIT = 256 << 20
+CELL_LIMIT = 1 << 17
+"""Characters; more than this between two commas comes of a quotation mark that is never closed."""
 MODEL_COLUMNS = ("model", "models", "name", "model_name", "path", "file", "id")
 LABEL_COLUMNS: Mapping[str, LabelKind] = {
     "label": "class",
@@ -137,7 +139,14 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
         raise BadInput(f"{file}: is not valid UTF-8 at byte {error.start}") from None
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = []
     try:
-        return [(reader.line_num, cells) for cells in reader if any(it.strip() for it in cells)]
+        for cells in reader:
+            # the reader's own limit is the process's: whoever reads long texts has raised it
+            if max(map(len, cells), default=0) > CELL_LIMIT:
+                raise csv.Error(f"a cell has more than {CELL_LIMIT:,} characters")
+            if any(it.strip() for it in cells):
+                rows.append((reader.line_num, cells))
     except csv.Error as problem:
         raise BadInput(f"{file}, line {reader.line_num}: is no table: {problem}") from None
+    return rows
