@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from weightscape.errors import BadCheckpoint, BadInput, UnknownName
+from weightscape.errors import BadCheckpoint, UnknownName
 from weightscape.io.json_files import INDEX_LIMIT, read_json
 from weightscape.io.layout import is_torch
 from weightscape.io.mapping import drop_pages, map_file, prefault
 from weightscape.io.safetensors import Header, read_header
 from weightscape.io.source import LocalFile
-from weightscape.io.tensors import TensorInfo, check_name
+from weightscape.io.tensors import TensorInfo, check_name, elements_of_rows, place_in_file
 from weightscape.io.torch_zip import read_torch_header
 
 
@@ -85,14 +85,10 @@ class Checkpoint:
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Return rows `start` to `stop` of the first dimension, as slices of Python would."""
         info = self.info(name)
-        if not info.shape:
-            raise BadInput(f"tensor {name!r} has no dimensions, so no rows; use tensor()")
+        first, last, shape = elements_of_rows(info, start, stop)
         if info.name in self._strides:
             return self.tensor(name)[start:stop]
-        first, last, _ = slice(start, stop).indices(info.shape[0])
-        row = info.numel // info.shape[0] if info.shape[0] else 0
-        last = max(first, last)
-        return self._elements(info, first * row, last * row).view(last - first, *info.shape[1:])
+        return self._elements(info, first, last).view(shape)
 
     def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Return elements `start` to `stop` in row-major order, as one dimension."""
@@ -105,11 +101,7 @@ class Checkpoint:
     def raw(self, name: str, start: int, count: int) -> bytes:
         """Read stored bytes of a tensor, from `start` within its range, without mapping."""
         info = self.info(name)
-        if start < 0 or info.start + start + count > info.end:
-            raise BadInput(
-                f"tensor {name!r} has {info.end - info.start} bytes; asked {start}+{count}"
-            )
-        return LocalFile(self._folder / info.file).read(info.start + start, count)
+        return LocalFile(self._folder / info.file).read(place_in_file(info, start, count), count)
 
     def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
         """Let the kernel drop a tensor's pages (of some elements) from this process."""

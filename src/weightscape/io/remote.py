@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from weightscape.errors import BadCheckpoint, BadInput, UnknownName, UnsupportedFormat
+from weightscape.errors import BadCheckpoint, UnknownName, UnsupportedFormat
 from weightscape.io.asking import Missing
 from weightscape.io.checkpoint import tied_by, weight_map_of
 from weightscape.io.json_files import CONFIG_LIMIT, INDEX_LIMIT, parse_object
@@ -16,7 +16,7 @@ from weightscape.io.layout import is_index
 from weightscape.io.opening import packed_by
 from weightscape.io.remote_folder import RemoteFolder
 from weightscape.io.safetensors import Header, read_header
-from weightscape.io.tensors import TensorInfo
+from weightscape.io.tensors import TensorInfo, elements_of_rows, place_in_file
 
 
 class RemoteCheckpoint:
@@ -108,12 +108,8 @@ class RemoteCheckpoint:
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Fetch rows `start` to `stop` of the first dimension, as slices of Python would."""
         info = self.info(name)
-        if not info.shape:
-            raise BadInput(f"tensor {name!r} has no dimensions, so no rows; use tensor()")
-        first, last, _ = slice(start, stop).indices(info.shape[0])
-        row = info.numel // info.shape[0] if info.shape[0] else 0
-        last = max(first, last)
-        return self._elements(info, first * row, last * row).view(last - first, *info.shape[1:])
+        first, last, shape = elements_of_rows(info, start, stop)
+        return self._elements(info, first, last).view(shape)
 
     def flat(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Fetch elements `start` to `stop` in row-major order, as one dimension."""
@@ -124,11 +120,7 @@ class RemoteCheckpoint:
     def raw(self, name: str, start: int, count: int) -> bytes:
         """Fetch stored bytes of a tensor, from `start` within its range."""
         info = self.info(name)
-        if start < 0 or info.start + start + count > info.end:
-            raise BadInput(
-                f"tensor {name!r} has {info.end - info.start} bytes; asked {start}+{count}"
-            )
-        return self._folder.file(info.file).read(info.start + start, count)
+        return self._folder.file(info.file).read(place_in_file(info, start, count), count)
 
     def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
         """Do nothing: what was fetched is its reader's."""

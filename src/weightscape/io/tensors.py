@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from weightscape.errors import BadCheckpoint
+from weightscape.errors import BadCheckpoint, BadInput
 
 MAX_DIMS = 64
 """torch's own limit for most operations."""
@@ -36,6 +36,31 @@ class TensorInfo:
     def numel(self) -> int:
         """Count the elements."""
         return prod(self.shape)
+
+
+def elements_of_rows(info: TensorInfo, start: int, stop: int) -> tuple[int, int, tuple[int, ...]]:
+    """Tell the elements from and to which rows lie, as slices of Python go, and their shape.
+
+    Raises BadInput for a tensor without dimensions.
+    """
+    if not info.shape:
+        raise BadInput(f"tensor {info.name!r} has no dimensions, so no rows; use tensor()")
+    first, last, _ = slice(start, stop).indices(info.shape[0])
+    row = info.numel // info.shape[0] if info.shape[0] else 0
+    last = max(first, last)
+    return first * row, last * row, (last - first, *info.shape[1:])
+
+
+def place_in_file(info: TensorInfo, start: int, count: int) -> int:
+    """Tell where in its file a range of a tensor's stored bytes begins.
+
+    Raises BadInput for a range that is not within the tensor.
+    """
+    if start < 0 or info.start + start + count > info.end:
+        raise BadInput(
+            f"tensor {info.name!r} has {info.end - info.start} bytes; asked {start}+{count}"
+        )
+    return info.start + start
 
 
 def check_name(name: str, file: Path | str) -> None:
