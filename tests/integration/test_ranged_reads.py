@@ -104,6 +104,14 @@ def test_a_layer_of_a_sharded_model_touches_its_own_shard_only(server):
     assert model.nbytes == 6 * 96 * 96 * 4
 
 
+def test_what_an_expert_reads_of_a_sharded_model_is_its_shard_and_no_other(server):
+    held = write_sharded(server.folder / "m")
+    model = open_remote(f"{server.url}/m/model.safetensors.index.json")
+    layer = read_layer(model, LAYER)
+    assert torch.equal(layer.matrix, held[LAYER])
+    assert {it.path for it in server.asked[1:]} == {"/m/model-00001-of-00003.safetensors"}
+
+
 def test_adapters_are_read_as_factors(server):
     folder = server.folder / "lora"
     folder.mkdir()

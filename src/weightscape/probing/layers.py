@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weightscape.errors import BadCheckpoint, MismatchedModels
-from weightscape.geometry.align import backbone
+from weightscape.geometry.align import backbone, role, strip_wrappers
 from weightscape.io.tensors import TensorInfo
 
 SMALLEST_SIDE = 8
@@ -143,6 +143,13 @@ def same_layer(one: Layer, other: Layer) -> bool:
 
 
 def _stored_name(checkpoint: Readable, layer: str) -> str:
+    # names alone are known without asking: of a sharded model on a server, what a backbone is made
+    # of would take the headers of all shards
+    plain = [name for name in checkpoint.tensors if strip_wrappers(name) == layer]
+    if len(plain) == 1:
+        info = checkpoint.tensors[plain[0]]
+        if len(info.shape) >= 2 and role(layer, info) == "backbone":
+            return plain[0]
     found = backbone(checkpoint.tensors, checkpoint.tied)
     names = [name for name in found.stored if name == layer]
     if not names:
