@@ -64,6 +64,7 @@ def load_expert(folder: str | Path) -> Expert:
             f"{path}: is an expert of format {told.get('format')!r}, but this version reads "
             f"{FORMAT}; train it again, or use weightscape {told.get('made_with', '?')}"
         )
+    _check_settings(told, path)
     tensors, _ = read_tensors(folder / TENSORS)
     if told.get("tensors") != _digest(folder / TENSORS):
         raise BadCheckpoint(
@@ -220,6 +221,17 @@ def _calibration(told: Mapping[str, Any]) -> Calibration:
     if not 0.0 < slope < float("inf") or not abs(shift) < float("inf"):
         raise ValueError("its calibration is no pair of finite numbers")
     return Calibration(slope, shift)
+
+
+def _check_settings(told: Mapping[str, Any], path: Path) -> None:
+    """Refuse an expert that was trained by other settings than this version has."""
+    given, ours = told.get("how"), {it.name for it in fields(ProbeTraining)}
+    if isinstance(given, Mapping) and set(given) != ours:
+        raise BadInput(
+            f"{path}: was trained by another version, whose settings were others "
+            f"({', '.join(sorted(set(given) ^ ours)[:5])}); train it again, or use weightscape "
+            f"{told.get('made_with', '?')}"
+        )
 
 
 def _strict(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,15 @@ def test_an_expert_of_another_format_is_refused_with_what_to_do(expert, tmp_path
         load_expert(tmp_path)
 
 
+def test_an_expert_trained_by_other_settings_is_refused_with_what_to_do(expert, tmp_path):
+    save_expert(expert, tmp_path)
+    how = json.loads((tmp_path / "expert.json").read_text())["how"]
+    del how["way"]
+    change(tmp_path, how=how | {"momentum": 0.9})
+    with pytest.raises(BadInput, match=r"another version.*\(momentum, way\); train it again"):
+        load_expert(tmp_path)
+
+
 def test_files_that_do_not_belong_together_are_refused(expert, tmp_path):
     save_expert(expert, tmp_path)
     change(tmp_path, tensors="0" * 32)
