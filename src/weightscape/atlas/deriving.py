@@ -86,7 +86,8 @@ def load_products(connection: Connection, tree_id: int) -> TreeProducts:
         here, elsewhere = resolved(model.facts.wants, everyone, model.name)
         if model.kind == "adapter" and here:
             here = model.facts.declared
-        facts[model.name] = replace(model.facts, declared=here, wants=elsewhere)
+        mixed, _ = resolved(model.facts.mixes, everyone, model.name)
+        facts[model.name] = replace(model.facts, declared=here, wants=elsewhere, sources=mixed)
     chosen = with_equals_equal(subset(products, names, kept))
     return TreeProducts(tree, chosen, facts, tuple(sorted(apart)))
 

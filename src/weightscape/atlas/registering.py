@@ -111,7 +111,13 @@ def _row(
         raise BadInput(f"{str(path)!r} is not valid UTF-8; rename the file or folder") from None
     stamp = stamp_of(path)
     known = next((it for it in there if it.status != "gone"), None) or next(iter(there[-1:]), None)
-    facts = ModelFacts(name=found.name, wants=found.declared, run=found.run, step=found.step)
+    facts = ModelFacts(
+        name=found.name,
+        wants=found.declared,
+        mixes=found.mixed,
+        run=found.run,
+        step=found.step,
+    )
     if known is not None and known.stamp == stamp and not verify:
         # its name stays the one it was given first
         facts = replace(facts, dtype=known.dtype, adapter_ranks=known.facts.adapter_ranks)

@@ -191,6 +191,8 @@ def _packed_facts(facts: ModelFacts) -> dict[str, Any]:
     return {
         "declared": facts.declared,
         "wants": facts.wants,
+        "sources": facts.sources,
+        "mixes": facts.mixes,
         "run": facts.run,
         "step": facts.step,
         "ranks": facts.adapter_ranks,
@@ -206,6 +208,9 @@ def _model(row: Row[Any]) -> Model:
             dtype=dtype,
             declared=tuple(packed["declared"]),
             wants=tuple(packed["wants"]),
+            # rows of before know of none
+            sources=tuple(packed.get("sources", ())),
+            mixes=tuple(packed.get("mixes", ())),
             run=packed["run"],
             step=packed["step"],
             adapter_ranks=packed["ranks"],

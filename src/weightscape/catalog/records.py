@@ -28,6 +28,8 @@ class ModelFacts:
     run, step: the training run a `checkpoint-N` folder belongs to, and N.
     adapter_ranks: rank by tensor for a LoRA adapter, empty for an adapter that works beside the
     weights (bottleneck, prefix), None for a full model.
+    sources: names of atlas models that its files say it was merged from, resolved alike.
+    mixes: those claims as they are written.
     """
 
     name: str
@@ -37,6 +39,8 @@ class ModelFacts:
     run: str | None = None
     step: int | None = None
     adapter_ranks: dict[str, int] | None = None
+    sources: tuple[str, ...] = ()
+    mixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""Which bases a model's own files name."""
+"""Which bases, and which sources of a merge, a model's own files name."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from weightscape.errors import WeightscapeError
 from weightscape.io.json_files import read_json
@@ -16,6 +18,10 @@ from weightscape.io.source import LocalFile
 _HEADER_LIMIT = 8 << 20
 _LONGEST = 500
 _MOST = 16
+_MOST_SOURCES = 128
+_LEAST_WEIGHT = 1e-4
+_RECIPE = "mergekit_config.yml"
+_RECIPE_LIMIT = 256 << 10
 
 
 def declared_bases(folder: Path, weights: str, name: str, *, alone: bool) -> tuple[str, ...]:
@@ -26,15 +32,84 @@ def declared_bases(folder: Path, weights: str, name: str, *, alone: bool) -> tup
     other files do not speak for it. Claims of the model's own `name` or place are left out; files
     that cannot be read claim nothing (opening the model will say what is wrong with them).
     """
-    claims: list[str] = []
-    for claim in _claims(folder, weights, alone):
-        text = claim.strip() if isinstance(claim, str) else ""
-        if text and len(text) <= _LONGEST and text.isprintable() and text not in claims:
-            claims.append(text)
     place = os.path.realpath(folder / weights if alone else folder)
-    return tuple(
-        claim for claim in claims[:_MOST] if claim != name and os.path.realpath(claim) != place
-    )
+    return tuple(_clean(_claims(folder, weights, alone), name, place))[:_MOST]
+
+
+def declared_sources(folder: Path, name: str) -> tuple[str, ...]:
+    """List the models that a merged model's files say it was made from, as they are written.
+
+    Our own provenance.json (`parents`, without those of next to no weight), the recipe that
+    mergekit leaves, or a model card that calls the model a merge and names several bases. Empty
+    where they say nothing of the kind, or name one model only.
+    """
+    claims = [*_parents(folder / "provenance.json"), *_models_in(_recipe(folder / _RECIPE))]
+    if not claims:
+        front = read_card(folder / CARD).front
+        bases, tags = front.get("base_model"), front.get("tags")
+        merged = isinstance(tags, list) and "merge" in tags
+        claims = bases if merged and isinstance(bases, list) else []
+    sources = tuple(_clean(claims, name, os.path.realpath(folder)))[:_MOST_SOURCES]
+    return sources if len(sources) > 1 else ()
+
+
+def _clean(claims: Iterable[Any], name: str, place: str) -> Iterator[str]:
+    """Give each claim that can be meant once, without those of the model's own name or place."""
+    seen = {name}
+    for claim in claims:
+        text = claim.strip() if isinstance(claim, str) else ""
+        told = text and len(text) <= _LONGEST and text.isprintable()
+        if told and text not in seen and os.path.realpath(text) != place:
+            seen.add(text)
+            yield text
+
+
+def _parents(provenance: Path) -> list[str]:
+    weights = _json_value(provenance, "parents")
+    if not isinstance(weights, dict):
+        return []
+    layers = _json_value(provenance, "layers")
+    rows = [weights]
+    for layer in layers if isinstance(layers, list) else ():
+        of_layer = layer.get("weights") if isinstance(layer, dict) else None
+        rows += [of_layer] if isinstance(of_layer, dict) else []
+    return [name for name in weights if any(_matters(row.get(name)) for row in rows)]
+
+
+def _matters(weight: Any) -> bool:
+    return isinstance(weight, int | float) and abs(weight) >= _LEAST_WEIGHT
+
+
+def _recipe(file: Path) -> dict[str, Any]:
+    """Read a recipe of mergekit, {} where there is none or it cannot be read."""
+    try:
+        source = LocalFile(file)
+        text = source.read(0, min(source.size(), _RECIPE_LIMIT)).decode("utf-8", errors="replace")
+        # the base loader makes strings, lists and dicts only
+        recipe = yaml.load(text, Loader=yaml.BaseLoader)
+    except (WeightscapeError, yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _models_in(recipe: dict[str, Any]) -> list[str]:
+    """List the models of a recipe, wherever in it they stand."""
+    named: list[str] = []
+    left: list[Any] = [recipe]
+    met: set[int] = set()
+    while left:
+        value = left.pop()
+        if id(value) in met:
+            continue  # aliases may say one thing billions of times
+        met.add(id(value))
+        if isinstance(value, dict):
+            model = value.get("model")
+            if isinstance(model, str):
+                named.append(model.partition("+")[0])  # behind the plus stands an adapter
+            left += list(value.values())[::-1]
+        elif isinstance(value, list):
+            left += value[::-1]
+    return named
 
 
 def _claims(folder: Path, weights: str, alone: bool) -> Iterator[Any]:
@@ -47,6 +122,7 @@ def _claims(folder: Path, weights: str, alone: bool) -> Iterator[Any]:
     if not alone:
         yield _json_value(folder / ADAPTER_CONFIG, "base_model_name_or_path")
         yield from _card_bases(folder / CARD)
+        yield _recipe(folder / _RECIPE).get("base_model")
         yield _json_value(folder / "config.json", "_name_or_path")
 
 

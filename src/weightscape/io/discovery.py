@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from weightscape.errors import NotFound, WeightscapeError
-from weightscape.io.claims import declared_bases
+from weightscape.io.claims import declared_bases, declared_sources
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
     foreign_format,
@@ -38,7 +38,8 @@ class Found:
 
     path: a folder or a lone weights file. run, step: the training run that a `checkpoint-N`
     folder belongs to, and N; the run's final model has a run and no step. declared: the bases that
-    its files claim, as written, nearest claim first.
+    its files claim, as written, nearest claim first. mixed: the models that they say it was merged
+    from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Found:
     run: str | None = None
     step: int | None = None
     declared: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,8 @@ def _describe(name: str, candidate: _Candidate, runs: set[str]) -> Found:
     step = _step(name)
     run = name.rpartition("/")[0] if step is not None else name if name in runs else None
     declared = declared_bases(candidate.folder, candidate.weights, name, alone=candidate.lone)
-    return Found(name, candidate.path, candidate.kind, run, step, declared)
+    mixed = () if candidate.lone else declared_sources(candidate.folder, name)
+    return Found(name, candidate.path, candidate.kind, run, step, declared, mixed)
 
 
 def _step(name: str) -> int | None:

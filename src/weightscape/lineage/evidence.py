@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from weightscape.lineage.kinship import Kinship
+from weightscape.lineage.known import Known
+from weightscape.lineage.mixes import HULL_RESIDUAL
 from weightscape.lineage.rooting import FORGIVEN, Rooting, ancestors
 
+SURE = 0.97  # links that files or equal numbers settle; never 1, for files may lie
+MOSTLY = 0.9  # a merge that its files declare, changed since or made in crooked ways
+STEP_OR_MERGE = 0.55
 TELLING_MARGIN = 0.15  # a second-best parent this much further makes the choice fairly safe
 TEMPER = 0.95  # votes share their assumptions, so nothing gets surer than this
 
@@ -114,3 +119,42 @@ def direction_confidence(
     else:
         word = f"norms say little about the direction ({growth[0]:+.2f})"
     return Testimony(confidence, (word,))
+
+
+def merge_testimonies(
+    kinship: Kinship, known: Known, rooting: Rooting, child: int
+) -> list[tuple[int, Testimony]]:
+    """Tell of each source of a merge, the heaviest first, how sure it is."""
+    by_weight = sorted(known.merges[child].items(), key=lambda item: -item[1])
+    if child in known.told:
+        share = known.told[child]
+        sure = SURE if share >= 1.0 - HULL_RESIDUAL else MOSTLY
+        along = f"{share:.0%} of its way from the nearest lies along the sources that it declares"
+        return [
+            (source, Testimony(sure, (along, f"mean weight {weight:.2f} on this one")))
+            for source, weight in by_weight
+        ]
+    confidence, words = _merge_or_step(kinship, known, rooting, child)
+    return [
+        (
+            source,
+            Testimony(
+                confidence,
+                (f"lies in the hull of its sources with weight {weight:.2f} on this one", *words),
+            ),
+        )
+        for source, weight in by_weight
+    ]
+
+
+def _merge_or_step(
+    kinship: Kinship, known: Known, rooting: Rooting, child: int
+) -> tuple[float, tuple[str, ...]]:
+    """Tell how sure a merge is: on the line from a model to its descendant it may be a step."""
+    sources = known.merges[child]
+    for late in sources:
+        for early in ancestors(rooting.parent, late):
+            if len(sources) == 2 and early in sources:
+                way = f"{kinship.models[early]} to {kinship.models[late]}"
+                return STEP_OR_MERGE, (f"or else a step on a straight way from {way}",)
+    return SURE, ()

@@ -8,14 +8,19 @@ import numpy as np
 
 from weightscape.catalog.records import Edge, Forest, ModelFacts, Undecided
 from weightscape.geometry.products import TreeGram
-from weightscape.lineage.evidence import Testimony, direction_confidence, pair_testimony
+from weightscape.lineage.evidence import (
+    SURE,
+    Testimony,
+    direction_confidence,
+    merge_testimonies,
+    pair_testimony,
+)
 from weightscape.lineage.kinds import Look, kind_of
 from weightscape.lineage.kinship import Kinship
 from weightscape.lineage.known import Known, deny_runs, find_known, groups_of_copies
 from weightscape.lineage.origin import OwnWay, estranged, own_ways
-from weightscape.lineage.rooting import Rooting, ancestors, best_rooting
+from weightscape.lineage.rooting import Rooting, best_rooting
 
-SURE = 0.97  # links that files or equal numbers settle; never 1, for files may lie
 COPY_EITHER_WAY = 0.5
 LONE_PAIR = 0.7  # two models have no structure: the direction must be at least this likely
 BESIDE = (
@@ -23,7 +28,6 @@ BESIDE = (
     "works beside the base's weights and leaves them as they are",
 )
 SUREST_PAIR = 0.55  # norms alone: unequal siblings and weight decay look the same
-STEP_OR_MERGE = 0.55
 
 
 def recover_forest(
@@ -161,16 +165,9 @@ def _edges_to(
     """Give the edge into a child, or one for each source of a merge."""
     names = kinship.models
     if child in known.merges:
-        confidence, words = _merge_or_step(kinship, known, rooting, child)
         return [
-            Edge(
-                names[source],
-                names[child],
-                "merge",
-                confidence,
-                (f"lies in the hull of its sources with weight {weight:.2f} on this one", *words),
-            )
-            for source, weight in sorted(known.merges[child].items(), key=lambda item: -item[1])
+            Edge(names[source], names[child], "merge", it.confidence, it.words)
+            for source, it in merge_testimonies(kinship, known, rooting, child)
         ]
     parent = int(rooting.parent[child])
     testimony = _testimony(kinship, known, rooting, odds, child)
@@ -192,19 +189,6 @@ def _edges_to(
             (*testimony.words, *words),
         )
     ]
-
-
-def _merge_or_step(
-    kinship: Kinship, known: Known, rooting: Rooting, child: int
-) -> tuple[float, tuple[str, ...]]:
-    """Tell how sure a merge is: on the line from a model to its descendant it may be a step."""
-    sources = known.merges[child]
-    for late in sources:
-        for early in ancestors(rooting.parent, late):
-            if len(sources) == 2 and early in sources:
-                way = f"{kinship.models[early]} to {kinship.models[late]}"
-                return STEP_OR_MERGE, (f"or else a step on a straight way from {way}",)
-    return SURE, ()
 
 
 def _dtype(facts: Mapping[str, ModelFacts], name: str) -> str:

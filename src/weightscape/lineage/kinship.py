@@ -6,12 +6,13 @@ would decide alone. And what points along the weights themselves is projected ou
 decay moves every model that way and hides who came from whom.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from weightscape.catalog.records import ModelFacts
 from weightscape.geometry.products import TreeGram
 from weightscape.geometry.simplex import squared_distances
 
@@ -19,6 +20,7 @@ Indices = Int64[np.ndarray, " P"]
 PerTensor = Float64[np.ndarray, "T P"]
 
 TENSOR_SPREAD = 0.3  # how far true growth differs between the tensors of one edge
+ROUNDING_MARGIN = 2.0  # what was rounded may lie this many times further than rounding puts it
 SIGNIFICAND_BITS = {"F64": 53, "F32": 24, "F16": 11, "BF16": 8, "F8_E4M3": 4, "F8_E5M2": 3}
 
 
@@ -167,6 +169,12 @@ class Kinship:
         bits = SIGNIFICAND_BITS.get(dtype, 24)
         norm: Float64[np.ndarray, " T"] = self.tree.moments.norm[self.used, model]
         return norm**2 * 2.0 ** (2 * (1 - bits)) / 26.0
+
+
+def dtype_of(kinship: Kinship, facts: Mapping[str, ModelFacts], model: int) -> str:
+    """Name the type that a model is stored in, F32 where nothing is known."""
+    name = kinship.models[model]
+    return facts[name].dtype if name in facts else "F32"
 
 
 def _only(tree: TreeGram, keep: Sequence[int]) -> TreeGram:

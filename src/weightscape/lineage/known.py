@@ -1,25 +1,21 @@
 """What is known of a tree before its distances are weighed: copies, casts, merges, runs, claims."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from weightscape.catalog.records import ModelFacts
 from weightscape.geometry.products import TreeGram
-from weightscape.geometry.simplex import centre_on, nearest_in_hull
 from weightscape.lineage.kinds import Look, scattered_zeros
-from weightscape.lineage.kinship import SIGNIFICAND_BITS, Kinship
+from weightscape.lineage.kinship import ROUNDING_MARGIN, SIGNIFICAND_BITS, Kinship, dtype_of
+from weightscape.lineage.mixes import DeclaredMix, declared_mix, find_mixes, no_heirs
 from weightscape.lineage.rooting import Constraints
 
-HULL_RESIDUAL = 0.01  # squared residual of a merge, over its squared distance to the nearest model
-MOST_SOURCES = 128  # a mix is nearer to its sources than to strangers, so these are enough
-LEAST_WEIGHT = 0.02  # a smaller share in a merge is noise
 EXACTLY = 1e-3  # growth is known to this, from norms and distances in double precision
 FEWEST_PRUNED = 3  # matrices in which growth must be exact: in one it may be chance
 AS_ROUNDED = 0.9999  # share of a tensor's elements that are the source's, rounded, in a cast
 LEAST_CARRIED = 0.3  # share of a step's change that any later step of the run still has
-ROUNDING_MARGIN = 2.0  # a cast may lie this many times further than rounding alone puts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,8 @@ class Known:
     """Certain links among the distinct models of a tree, by index.
 
     casts: source by cast. pruned: whole model by pruned one. merges: weights by source by merged
-    model. no_heirs: (merge, model) pairs of which the second does not come from the first. runs:
+    model. told: merges whose files name the sources, and the share of their change that lies along
+    those. no_heirs: (merge, model) pairs of which the second does not come from the first. runs:
     the step before by step. denied: those of them that the weights speak against. adapters: base
     by adapter. declared: bases that a model's files name, nearest first.
     """
@@ -35,6 +32,7 @@ class Known:
     casts: Mapping[int, int] = field(default_factory=dict)
     pruned: Mapping[int, int] = field(default_factory=dict)
     merges: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    told: Mapping[int, float] = field(default_factory=dict)
     no_heirs: frozenset[tuple[int, int]] = frozenset()
     runs: Mapping[int, int] = field(default_factory=dict)
     denied: Mapping[int, int] = field(default_factory=dict)
@@ -119,21 +117,39 @@ def find_known(
     pruned = _find_pruned(kinship, casts, look)
     derived = {*casts, *adapters, *pruned}
     plain = [i for i in range(len(kinship.models)) if i not in derived]
-    merges = _find_merges(kinship, facts, plain)
+    merges = find_mixes(kinship, facts, plain)
+    confirmed = _declared_mixes(kinship, facts, plain, place, declared)
+    merges |= {i: mix.weights for i, mix in confirmed.items()}
     return Known(
         casts=casts,
         pruned=pruned,
         merges=merges,
-        no_heirs=_no_heirs(kinship, merges),
+        told={i: mix.share for i, mix in confirmed.items()},
+        no_heirs=no_heirs(kinship, merges),
         runs=_find_runs(kinship, facts),
         adapters=adapters,
         declared=declared,
     )
 
 
-def _dtype(kinship: Kinship, facts: Mapping[str, ModelFacts], i: int) -> str:
-    name = kinship.models[i]
-    return facts[name].dtype if name in facts else "F32"
+def _declared_mixes(
+    kinship: Kinship,
+    facts: Mapping[str, ModelFacts],
+    plain: Sequence[int],
+    place: Callable[[str], int | None],
+    declared: Mapping[int, tuple[int, ...]],
+) -> dict[int, DeclaredMix]:
+    reference = place(kinship.tree.reference or "")
+    origin = () if reference is None else (reference,)
+    found: dict[int, DeclaredMix] = {}
+    for i in plain:
+        fact = facts.get(kinship.models[i], ModelFacts(kinship.models[i]))
+        sources = {s for s in map(place, fact.sources) if s is not None and s != i}
+        bases = {*declared.get(i, ()), *origin}
+        mix = declared_mix(kinship, i, sorted(sources), sorted(bases))
+        if mix is not None:
+            found[i] = mix
+    return found
 
 
 def _find_casts(
@@ -145,7 +161,7 @@ def _find_casts(
     loses something, so then it is the wider one that was made from the other. A fine-tune may
     move as little as rounding does, so the distance only proposes and the look decides.
     """
-    dtypes = [_dtype(kinship, facts, i) for i in range(len(kinship.models))]
+    dtypes = [dtype_of(kinship, facts, i) for i in range(len(kinship.models))]
     bits = np.array([SIGNIFICAND_BITS.get(dtype, 24) for dtype in dtypes])
     casts: dict[int, int] = {}
     for narrow in np.argsort(-bits, kind="stable"):
@@ -202,71 +218,6 @@ def _is_pruned(kinship: Kinship, whole: int, pruned: int, look: Look | None) -> 
     if look is None:
         return True
     return scattered_zeros(look(kinship.models[whole], kinship.models[pruned])) > 0.0
-
-
-def _no_heirs(
-    kinship: Kinship, merges: Mapping[int, Mapping[int, float]]
-) -> frozenset[tuple[int, int]]:
-    """Find the models that go further along one source than a merge does: not made from it.
-
-    A merge lies between its sources as an ancestor would, and is nearer to each than their
-    parent; but what comes from the merge keeps its mixture, and what comes from a source does not.
-    """
-    pairs = {(merge, source) for merge, sources in merges.items() for source in sources}
-    for merge, sources in merges.items():
-        around = centre_on(kinship.pooled, merge)
-        for source in sources:
-            along = around[source] / around[source, source]
-            pairs |= {(merge, int(i)) for i in np.flatnonzero(along > 0.5) if i != merge}
-    return frozenset(pairs)
-
-
-def _find_merges(
-    kinship: Kinship, facts: Mapping[str, ModelFacts], plain: list[int]
-) -> dict[int, dict[int, float]]:
-    """Find models inside the hull of the others and write each as a mix of the hull's corners."""
-    inside = {i for i in plain if _mix_of(kinship, facts, i, [j for j in plain if j != i])}
-    corners = [i for i in plain if i not in inside]
-    mixes = {i: _mix_of(kinship, facts, i, corners) for i in sorted(inside)}
-    return {i: mix for i, mix in mixes.items() if mix}
-
-
-def _mix_of(
-    kinship: Kinship, facts: Mapping[str, ModelFacts], model: int, others: list[int]
-) -> dict[int, float]:
-    """Give the weights of the others in a model that is their convex mix, or nothing."""
-    if len(others) < 2:
-        return {}
-    dtype = _dtype(kinship, facts, model)
-    # NaN at a tensor that the model lacks
-    noise = float(np.nansum(kinship.share * kinship.rounding(model, dtype))) / len(kinship.used)
-    nearest = float(kinship.squared[model, others].min())
-    limit = HULL_RESIDUAL * nearest + ROUNDING_MARGIN * noise
-    if not np.isfinite(kinship.squared[model, others]).all() or nearest <= 4.0 * limit:
-        return {}
-    if _far_outside(kinship, model, others, limit):
-        return {}
-    by_distance = np.argsort(kinship.squared[model, others], kind="stable")
-    others = [others[k] for k in by_distance[:MOST_SOURCES]]
-    around = centre_on(kinship.pooled[np.ix_([*others, model], [*others, model])], len(others))
-    point = nearest_in_hull(around[:-1, :-1], give_up_above=limit)
-    if point.squared > limit:
-        return {}
-    mix = {
-        other: float(weight)
-        for other, weight in zip(others, point.weights, strict=True)
-        if weight >= LEAST_WEIGHT
-    }
-    return mix if len(mix) >= 2 else {}
-
-
-def _far_outside(kinship: Kinship, model: int, others: list[int], limit: float) -> bool:
-    """Tell whether a plane through the nearest model shuts out the hull: the usual, cheap case."""
-    squared = kinship.squared
-    nearest = others[int(np.argmin(squared[model, others]))]
-    towards = squared[model, nearest] + squared[model, others] - squared[nearest, others]
-    least = 0.5 * float(towards.min())
-    return least > 0 and least**2 > limit * float(squared[model, nearest])
 
 
 def _find_runs(kinship: Kinship, facts: Mapping[str, ModelFacts]) -> dict[int, int]:

@@ -289,6 +289,59 @@ def test_claims_are_listed_nearest_first(tree):
     assert declared(root) == ("ours", "meta", "card/one", "card/two", "config/base")
 
 
+def mixed(root):
+    (found,) = discover([root])[0]
+    return found.mixed
+
+
+def test_a_blend_names_its_parents(tree):
+    root = tree(f"m/{SAFE}")
+    layers = [{"group": "0", "weights": {"c": 0.5}}, "no layer", {"weights": 3}]
+    parents = {"a": 0.6, "b": 0.4, "c": 0.0, "d": 0.0, "e": "0.5"}
+    write(root / "m/provenance.json", {"parents": parents, "layers": layers})
+    assert mixed(root) == ("a", "b", "c")
+    write(root / "m/provenance.json", {"parents": ["a", "b"]})
+    assert mixed(root) == ()
+
+
+RECIPE = """
+base_model: org/base
+slices:
+- sources: [{model: org/one+org/lora, layer_range: [0, 4]}, {model: org/two}]
+- sources: [{model: org/one}, {model: {path: org/three}}]
+parameters: {t: 0.5}
+"""
+BOMB = "a: &a [{model: x}, {model: y}]\n" + "".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n"
+    for old, new in zip("abcdefghijklm", "bcdefghijklmn", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        (RECIPE, ("org/one", "org/two")),
+        (BOMB, ("x", "y")),
+        ("models: [{model: one}]", ()),
+        ("{", ()),
+        ("- !!python/object:os.system {}", ()),
+        ("", ()),
+    ],
+)
+def test_a_recipe_of_mergekit_names_its_models(tree, recipe, named):
+    root = tree(f"m/{SAFE}")
+    write(root / "m/mergekit_config.yml", recipe)
+    assert mixed(root) == named
+
+
+def test_a_card_names_sources_where_it_says_that_it_is_a_merge(tree):
+    root = tree(f"m/{SAFE}")
+    write(root / "m/README.md", CARD)
+    assert mixed(root) == ()
+    write(root / "m/README.md", CARD.replace("license: mit", "tags: [merge]"))
+    assert mixed(root) == ("card/one", "card/two")
+
+
 def test_an_adapter_claims_the_base_of_its_config(tree):
     root = tree("m/adapter_model.safetensors")
     write(root / "m/adapter_config.json", {"base_model_name_or_path": "org/base"})
