@@ -119,8 +119,17 @@ class TextProcessor:
 
     def _written(self, examples: Sequence[Example], task: Task) -> list[Numbers]:
         texts = [str(example.target) for example in examples]
-        targets = self.tokenizer(text_target=texts, truncation=True, max_length=task.target_tokens)
-        return [_numbers(tokens) for tokens in targets["input_ids"]]
+        most = task.target_tokens
+        targets = self.tokenizer(text_target=texts, truncation=True, max_length=most)["input_ids"]
+        return [_numbers(self._ended(tokens)[:most]) for tokens in targets]
+
+    def _ended(self, tokens: list[int]) -> list[int]:
+        """Put the token that ends a text behind one whose tokenizer does not, or it never learns to.
+
+        Where a tokenizer names no such token, what it puts there itself is the end.
+        """
+        end = self.tokenizer.eos_token_id
+        return tokens if end is None or tokens[-1:] == [end] else [*tokens, end]
 
     def _prompts_and_targets(self, examples: Sequence[Example], task: Task) -> list[TokenRow]:
         """Join each prompt with its target; only the target's tokens are to be written."""

@@ -84,6 +84,20 @@ def test_a_prompt_is_cut_for_its_own_target_and_not_for_a_neighbours(bare):
     assert torch.equal(beside["input_ids"][:1], alone["input_ids"])
 
 
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_target_to_be_written_ends_once_unless_it_was_cut(tmp_path, framed):
+    from transformers import AutoTokenizer
+
+    save_tokenizer(tmp_path, framed=framed, end="[SEP]")
+    processor = TextProcessor(AutoTokenizer.from_pretrained(tmp_path))
+    end = processor.tokenizer.eos_token_id
+    task = Task("t", "", (), {}, 12, "seq2seq", ("loss",), 5)
+    rows = [Example("a film", target, 0) for target in ("good book", "the film was not a bad one")]
+    short, long = (row.target.tolist() for row in processor.encode(rows, task))
+    assert short.count(end) == 1 and short[-1] == end
+    assert len(long) == 5 and (long[-1] == end) == framed
+
+
 def test_what_a_model_writes_after_is_padded_where_it_does_not_write(bare):
     processor = TextProcessor(bare, joined=True)
     examples = [Example("the film was", "", 0), Example("a", "", 1)]
