@@ -10,9 +10,16 @@ import torch
 from range_server import RangeServer, serving
 from safetensors.torch import save_file
 
-from weightscape.errors import BadCheckpoint, BadInput, NeedsDownload, NotFound, UnknownName
+from weightscape.errors import (
+    BadCheckpoint,
+    BadInput,
+    MismatchedModels,
+    NeedsDownload,
+    NotFound,
+    UnknownName,
+)
 from weightscape.io import Adapter, open_any, open_checkpoint, open_remote, trying
-from weightscape.probing.layers import Dense, read_layer
+from weightscape.probing.layers import Dense, LayerShape, read_layer
 
 LAYER = "encoder.layer.1.weight"
 
@@ -110,6 +117,14 @@ def test_what_an_expert_reads_of_a_sharded_model_is_its_shard_and_no_other(serve
     layer = read_layer(model, LAYER)
     assert torch.equal(layer.matrix, held[LAYER])
     assert {it.path for it in server.asked[1:]} == {"/m/model-00001-of-00003.safetensors"}
+
+
+def test_a_layer_of_another_shape_costs_the_header_only(server):
+    file = write(server.folder / "a", width=512)
+    model = open_remote(f"{server.url}/a/model.safetensors")
+    with pytest.raises(MismatchedModels, match=r"\[512, 512\], not \[24, 32\]"):
+        read_layer(model, LAYER, shape=LayerShape(24, 32, low_rank=False))
+    assert server.sent == header_size(file)
 
 
 def test_adapters_are_read_as_factors(server):

@@ -102,7 +102,8 @@ def embed_group(
 
 def vector_of(expert: Expert, checkpoint: Readable) -> Vector:
     """Read an expert's layers of one model and give its vector."""
-    read = [stack_layers([read_layer(checkpoint, name)]) for name in expert.layers]
+    wanted = zip(expert.layers, expert.shapes, strict=True)
+    read = [stack_layers([read_layer(checkpoint, name, shape=it)]) for name, it in wanted]
     found: Vector = expert.embed(read)[0]
     return found
 

@@ -46,10 +46,12 @@ def choose(
     some = _some(models, held_out, how.seed)
     candidates = _candidates(some, memory // (4 * _COPIES * len(models)), meter)
     openers: dict[str, Readable | Opener] = {it.name: partial(opened, it, meter) for it in some}
-    read: Callable[[str], LayerSet] = lambda layer: read_set(openers, layer)  # noqa: E731
+    read: Callable[[str], LayerSet] = lambda layer: read_set(  # noqa: E731
+        openers, layer, shape=candidates[layer]
+    )
     return choose_layer(
         read,
-        candidates,
+        list(candidates),
         {it.name: labels[it.name] for it in some},
         held_out=held_out & {it.name for it in some},
         how=how,
@@ -76,8 +78,8 @@ def _some(models: Sequence[Model], held_out: frozenset[str], seed: int) -> list[
     return [by_name[name] for name in sorted(drawn)]
 
 
-def _candidates(models: Sequence[Model], largest: int, meter: Meter) -> list[str]:
-    """Name the layers that most of a few models have in one shape, and in which they differ."""
+def _candidates(models: Sequence[Model], largest: int, meter: Meter) -> dict[str, LayerShape]:
+    """Give the layers that most of a few models have in one shape and in which they differ."""
     with ExitStack() as stack:
         looked: list[Readable] = []
         for model in models:
@@ -90,11 +92,11 @@ def _candidates(models: Sequence[Model], largest: int, meter: Meter) -> list[str
         shapes = [layer_shapes(it, largest) for it in looked]
         many = Counter((name, shape) for one in shapes for name, shape in one.items())
         usual = [(name, shape) for (name, shape), count in many.items() if count * 2 > len(looked)]
-        found = [
-            name
+        found = {
+            name: shape
             for name, shape in usual
             if changed_layers(_havers(looked, shapes, name, shape), [name])
-        ]
+        }
     if not found:
         raise BadInput(
             "its models have no layer in common that differs between them and fits in memory "

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weightscape.errors import BadInput, MismatchedModels
+from weightscape.probing.layers import LayerShape
 from weightscape.probing.network import Network, parameter_count
 from weightscape.probing.normalising import Normalising, normalise
+from weightscape.probing.origin import Origin
 from weightscape.probing.scores import Calibration
 from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.stacks import DenseStack, ProductStack, Stack
@@ -40,7 +42,8 @@ class Expert:
 
     layers: that it reads, with their normalisings. low_rank: whether these are LoRA deltas.
     labels: of its head of classes; may be empty. encoder: identity of the encoder whose vectors
-    its head of texts takes; None without one. metrics: on the validation models.
+    its head of texts takes; None without one. metrics: on the validation models. origin: what the
+    models were before they learned; None where the base is not known.
     """
 
     tree: str
@@ -56,11 +59,18 @@ class Expert:
     metrics: Mapping[str, float]
     how: ProbeTraining
     made_with: str
+    origin: Origin | None = None
 
     @property
     def layer(self) -> str:
         """Name the layer that is read, the first of several."""
         return self.layers[0]
+
+    @property
+    def shapes(self) -> tuple[LayerShape, ...]:
+        """Tell the sizes of the layers that are read."""
+        means = (it.mean for it in self.normalisings)
+        return tuple(LayerShape(it.shape[0], it.shape[1], self.low_rank) for it in means)
 
     @property
     def width(self) -> int:

@@ -20,7 +20,7 @@ from weightscape.errors import BadInput, MismatchedModels, WeightscapeError
 from weightscape.io.json_files import read_json
 from weightscape.probing.files import write_text
 from weightscape.probing.layer_set import LayerSet
-from weightscape.probing.layers import Readable, read_layer, same_layer
+from weightscape.probing.layers import Readable, layer_shape, read_layer, same_layer
 from weightscape.probing.scores import mean_auc
 from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.stacks import DenseStack, Stack
@@ -57,7 +57,8 @@ def changed_layers(models: Sequence[Readable], layers: Sequence[str]) -> list[st
     """
     changed = []
     for layer in layers:
-        first, *others = (read_layer(it, layer) for it in models)
+        shape = layer_shape(models[0], layer)
+        first, *others = (read_layer(it, layer, shape=shape) for it in models)
         if any(not same_layer(first, other) for other in others):
             changed.append(layer)
     return changed

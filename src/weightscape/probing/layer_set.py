@@ -4,19 +4,27 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weightscape.errors import MismatchedModels, WeightscapeError
 from weightscape.probing.files import read_tensors, write_tensors
-from weightscape.probing.layers import Layer, LayerShape, Readable, read_layer
+from weightscape.probing.layers import (
+    Dense,
+    Layer,
+    LayerShape,
+    Product,
+    Readable,
+    layer_shape,
+    read_layer,
+)
 from weightscape.probing.stacks import DenseStack, ProductStack, Stack, shape_of, stack_layers
 from weightscape.progress import Progress, silent
 
 Opener = Callable[[], AbstractContextManager[Any]]
-"""Opens a model's files as a `Readable`; called when it is the model's turn."""
+"""Opens a model's files as a `Readable`: called to look at its headers, and to read its layer."""
 
 log = logging.getLogger(__name__)
 
@@ -44,28 +52,32 @@ def read_set(
     models: Mapping[str, Readable | Opener],
     layer: str,
     *,
+    shape: LayerShape | None = None,
     kept: Path | None = None,
     identity: str = "",
     progress: Progress = silent,
 ) -> LayerSet:
     """Read one layer of models that have it in one shape; the others are skipped by name.
 
-    models: name to an open model, or to what opens it (so that not all are open at once). kept: a
-    file that the layers are kept in; it is read instead of the models if it is of the same layer,
-    names and `identity` (say, a hash of the models' fingerprints).
+    models: name to an open model, or to what opens it (so that not all are open at once). shape:
+    that they should have; where it is not given, that of most of them, for which the headers of all
+    are looked at first: of a layer that is skipped nothing is read. kept: a file that the layers
+    are kept in; it is read instead of the models if it is of the same layer, shape, names and
+    `identity` (say, a hash of the models' fingerprints).
 
-    Where shapes or kinds differ, those that most models have are read. Raises MismatchedModels if
-    no model has the layer.
+    Raises MismatchedModels if no model has the layer.
     """
     said = {"format": _FORMAT, "layer": layer, "identity": identity, "asked": sorted(models)}
+    said["shape"] = None if shape is None else str(shape)
     if kept is not None and (found := _read_kept(kept, said)) is not None:
         return found
     layers: dict[str, Layer] = {}
     skipped: dict[str, str] = {}
     with progress.stage(f"reading {layer}", total=len(models), unit="models") as advance:
+        usual = shape or _usual_shape(models, layer)
         for name, model in models.items():
             try:
-                layers[name] = _read_one(model, layer)
+                layers[name] = _read_one(model, layer, usual)
             except (WeightscapeError, OSError) as error:
                 skipped[name] = str(error)
             advance(1)
@@ -90,25 +102,36 @@ def select(layer_set: LayerSet, names: Iterable[str]) -> LayerSet:
     return LayerSet(layer_set.layer, tuple(chosen), taken, layer_set.skipped)
 
 
-def _read_one(model: Readable | Opener, layer: str) -> Layer:
-    if not callable(model):
-        return read_layer(model, layer)
-    with model() as opened:
-        read = read_layer(opened, layer)
-        return _copied(read)
+def _usual_shape(models: Mapping[str, Readable | Opener], layer: str) -> LayerShape | None:
+    """Tell the shape that most models have the layer in; None where none has it."""
+    shapes: Counter[LayerShape] = Counter()
+    for model in models.values():
+        # who cannot be looked at is skipped, by name and with the reason, when it is read
+        with suppress(WeightscapeError, OSError), _open(model) as opened:
+            shapes[layer_shape(opened, layer)] += 1
+    return max(shapes, key=lambda it: (shapes[it], str(it)), default=None)
+
+
+def _read_one(model: Readable | Opener, layer: str, shape: LayerShape | None) -> Layer:
+    with _open(model) as opened:
+        read = read_layer(opened, layer, shape=shape)
+        return _copied(read) if callable(model) else read
+
+
+def _open(model: Readable | Opener) -> AbstractContextManager[Any]:
+    """Open a model; one that is open already stays so."""
+    return model() if callable(model) else nullcontext(model)
 
 
 def _copied(layer: Layer) -> Layer:
     """Let go of the mapped file that a layer may be a view of."""
-    from weightscape.probing.layers import Dense, Product
-
     if isinstance(layer, Dense):
         return Dense(layer.matrix.clone())
     return Product(layer.b.clone(), layer.a.clone(), layer.scale)
 
 
 def _skip_others(layers: dict[str, Layer], skipped: dict[str, str]) -> None:
-    """Put aside the layers that are not of the most common shape."""
+    """Put aside the layers of LoRAs whose factors are stored the other way round."""
     shapes: dict[str, LayerShape] = {name: shape_of(it) for name, it in layers.items()}
     usual, _ = max(Counter(shapes.values()).items(), key=lambda it: (it[1], str(it[0])))
     for name, shape in shapes.items():
@@ -135,7 +158,7 @@ def _read_kept(path: Path, said: Mapping[str, Any]) -> LayerSet | None:
     try:
         tensors, metadata = read_tensors(path)
         told = json.loads(metadata["layer_set"])
-        if any(told[key] != value for key, value in said.items()):
+        if any(told.get(key) != value for key, value in said.items()):
             return None
         names, skipped = tuple(told["names"]), dict(told["skipped"])
         stack: Stack

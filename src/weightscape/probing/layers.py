@@ -116,14 +116,23 @@ def readable_layers(checkpoints: Sequence[Readable], largest: int = LARGEST) -> 
     return list(common)
 
 
-def read_layer(checkpoint: Readable, layer: str) -> Layer:
+def layer_shape(checkpoint: Readable, layer: str) -> LayerShape:
+    """Tell a layer's size by the headers alone; raise MismatchedModels where there is none."""
+    return _shape_of(checkpoint, _stored_name(checkpoint, layer))
+
+
+def read_layer(checkpoint: Readable, layer: str, *, shape: LayerShape | None = None) -> Layer:
     """Read one layer, and no other byte of the model's tensors.
 
-    layer: its name in the backbone, with or without what wrappers put in front. Raises
-    MismatchedModels if the model has no such matrix, BadCheckpoint if it has NaN or infinite
-    values.
+    layer: its name in the backbone, with or without what wrappers put in front. shape: that it has
+    to have, which is looked at before any of it is read; without it, it may be of any shape of at
+    most `LARGEST` elements.
+
+    Raises MismatchedModels if the model has no such matrix or one of another size, BadCheckpoint
+    if it has NaN or infinite values.
     """
     name = _stored_name(checkpoint, layer)
+    _check_shape(layer, _shape_of(checkpoint, name), shape)
     if isinstance(checkpoint, Factored):
         b, a, scale = checkpoint.factors(name)
         return Product(_finite(b.float(), name), _finite(a.flatten(1).float(), name), scale)
@@ -160,6 +169,27 @@ def _stored_name(checkpoint: Readable, layer: str) -> str:
     if len(found.shapes[names[0]]) < 2:
         raise MismatchedModels(f"its {layer!r} is no matrix")
     return found.stored[names[0]]
+
+
+def _shape_of(checkpoint: Readable, name: str) -> LayerShape:
+    stored = checkpoint.tensors[name].shape
+    return LayerShape(stored[0], prod(stored[1:]), isinstance(checkpoint, Factored))
+
+
+def _check_shape(layer: str, found: LayerShape, wanted: LayerShape | None) -> None:
+    if wanted is None:
+        if not found.low_rank and found.out * found.inputs > LARGEST:
+            raise MismatchedModels(
+                f"its {layer!r} has shape {found}: more than {LARGEST:,} elements are read only "
+                "where that shape is asked for"
+            )
+        return
+    same = (found.out, found.inputs) == (wanted.out, wanted.inputs)
+    if wanted.low_rank and not same:
+        # a LoRA stores the factors of an embedding's delta the other way round
+        same = (found.inputs, found.out) == (wanted.out, wanted.inputs)
+    if not same or found.low_rank != wanted.low_rank:
+        raise MismatchedModels(f"its {layer!r} has shape {found}, not {wanted}")
 
 
 def _finite(matrix: Tensor, name: str) -> Tensor:

@@ -1,6 +1,7 @@
 """The experts of several trees as one: a model goes to the expert of its tree, or to none."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from weightscape.errors import MismatchedModels
@@ -55,11 +56,10 @@ class Mixture:
         if tree is not None:
             return self._placed(checkpoint, Route(tree, {}), {})
         layers: dict[str, Layer] = {}
-        for name in self.router.layers:
-            try:
-                layers[name] = read_layer(checkpoint, name)
-            except MismatchedModels:
-                continue
+        for it in self.router.centres:
+            if it.layer not in layers:
+                with suppress(MismatchedModels):
+                    layers[it.layer] = read_layer(checkpoint, it.layer, shape=it.shape)
         return self._placed(checkpoint, self.router.route(layers), layers)
 
     def _placed(self, checkpoint: Readable, route: Route, layers: Mapping[str, Layer]) -> Placed:
@@ -67,7 +67,10 @@ class Mixture:
         if expert is None:
             why = route.why or f"there is no expert of tree {route.tree!r}"
             return Placed(Route(None, route.distances, why), None, None)
-        read = [layers.get(name) or read_layer(checkpoint, name) for name in expert.layers]
+        read = [
+            layers.get(name) or read_layer(checkpoint, name, shape=shape)
+            for name, shape in zip(expert.layers, expert.shapes, strict=True)
+        ]
         return Placed(route, expert, expert.embed([stack_layers([it]) for it in read])[0])
 
 

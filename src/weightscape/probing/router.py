@@ -61,11 +61,6 @@ class Router:
 
     centres: tuple[TreeCentre, ...]
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Name the layers that have to be read of a model, each once."""
-        return tuple(dict.fromkeys(it.layer for it in self.centres))
-
     def route(self, layers: Mapping[str, Layer] | Layer) -> Route:
         """Tell the tree of one model by its layers; one alone is taken for every tree's.
 

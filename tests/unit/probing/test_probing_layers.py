@@ -6,8 +6,9 @@ from safetensors.torch import save_file
 
 from weightscape.errors import BadCheckpoint, MismatchedModels
 from weightscape.io.opening import open_checkpoint
+from weightscape.probing import layers
 from weightscape.probing.layer_set import read_set, select
-from weightscape.probing.layers import Dense, Product, read_layer, readable_layers
+from weightscape.probing.layers import Dense, LayerShape, Product, read_layer, readable_layers
 
 LAYER = "encoder.layer.0.dense.weight"
 
@@ -80,10 +81,68 @@ def test_a_layer_with_nan_is_refused(tmp_path):
         read_layer(broken, LAYER)
 
 
+class Unread:
+    """A model whose headers may be looked at, and whose tensors may not be read."""
+
+    def __init__(self, checkpoint):
+        self.tensors, self.tied = checkpoint.tensors, checkpoint.tied
+
+    def tensor(self, name):
+        raise AssertionError(f"{name} was read")
+
+
+def test_a_layer_of_another_shape_is_refused_by_its_header(tmp_path):
+    wide = Unread(save(tmp_path / "wide", model(shape=(12, 11))))
+    with pytest.raises(MismatchedModels, match=r"shape \[12, 11\], not \[12, 10\]"):
+        read_layer(wide, LAYER, shape=LayerShape(12, 10, low_rank=False))
+    with pytest.raises(MismatchedModels, match="of a LoRA"):
+        read_layer(wide, LAYER, shape=LayerShape(12, 11, low_rank=True))
+    models = {name: save(tmp_path / name, model()) for name in "ab"} | {"wide": wide}
+    read = read_set(models, LAYER)
+    assert read.names == ("a", "b")
+    assert "[12, 11]" in read.skipped["wide"]
+    asked = read_set(
+        {**models, "more wide": wide, "most wide": wide},
+        LAYER,
+        shape=LayerShape(12, 10, low_rank=False),
+    )
+    assert asked.names == ("a", "b")
+
+
+def test_a_huge_layer_is_read_only_where_its_shape_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(layers, "LARGEST", 100)
+    one = save(tmp_path / "a", model())
+    with pytest.raises(MismatchedModels, match="more than 100 elements"):
+        read_layer(Unread(one), LAYER)
+    assert read_layer(one, LAYER, shape=LayerShape(12, 10, low_rank=False)).matrix.numel() == 120
+    assert read_set({"a": one}, LAYER).names == ("a",)
+
+
+def test_the_factors_of_an_embedding_fit_its_shape_either_way(tmp_path):
+    folder = tmp_path / "lora"
+    folder.mkdir()
+    stem = "base_model.model.bert.embed"
+    save_file(
+        {
+            f"{stem}.lora_embedding_A": torch.ones(2, 30),
+            f"{stem}.lora_embedding_B": torch.ones(12, 2),
+        },
+        folder / "adapter_model.safetensors",
+    )
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "base_model_name_or_path": "base"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    adapter = open_checkpoint(folder)
+    for shape in ((12, 30), (30, 12)):
+        layer = read_layer(adapter, "embed.weight", shape=LayerShape(*shape, low_rank=True))
+        assert layer.b.shape == (12, 2)
+    assert read_set({"a": adapter}, "embed.weight").stack.shape == LayerShape(12, 30, low_rank=True)
+
+
 def test_models_that_differ_in_shape_or_kind_are_skipped_by_name(tmp_path):
+    save(tmp_path / "two", model("bert.", value=2.0))
     models = {
         "one": save(tmp_path / "one", model(value=1.0)),
-        "two": lambda: save(tmp_path / "two", model("bert.", value=2.0)),
+        "two": lambda: open_checkpoint(tmp_path / "two"),
         "wide": save(tmp_path / "wide", model(shape=(12, 11))),
         "bare": save(tmp_path / "bare", {"other.weight": torch.zeros(12, 10)}),
         "lora": save_lora(tmp_path / "lora"),

@@ -110,6 +110,13 @@ def test_a_mixture_reads_models_by_the_expert_of_their_tree(experts, planted, pl
     assert stranger.route.why
 
 
+def test_a_layer_of_a_shape_that_no_expert_has_is_not_read(experts, tmp_path, monkeypatch):
+    wide = save(tmp_path / "wide", torch.zeros(400, 500))
+    monkeypatch.setattr(type(wide), "tensor", lambda self, name: pytest.fail(f"{name} was read"))
+    placed = mixture_of(experts).place(wide)
+    assert placed.route.why == "it has no layer that any expert reads"
+
+
 def test_a_model_of_a_named_tree_is_not_routed(experts, planted, tmp_path):
     mixture = mixture_of(experts)
     checkpoint = save(tmp_path / "oak", planted.base)
