@@ -251,6 +251,7 @@ def test_an_atlas_can_be_left_as_it_is(place: Path, blended: TuneAnswer, tmp_pat
 
     ask(TuneAnswer, *again, *atlas, "--no-add")
     assert names() == {"base"}
-    layered = ("-o", tmp_path / "layered", "--per-layer", "--expert-steps", 6)
-    ask(TuneAnswer, *again, *layered, *atlas)
-    assert {"base", "experts/mood", "adapted/mood"} <= names() and "layered" not in names()
+    layered = ("-o", tmp_path / "layered", "--per-layer", "--refit", "--expert-steps", 6)
+    answer = ask(TuneAnswer, *again, *layered, *atlas)
+    assert {"base", "experts/mood", "adapted/mood", "layered"} <= names()
+    assert {(f"adapted/{it}", "layered", "merge") for it in answer.models} <= edges(atlas)

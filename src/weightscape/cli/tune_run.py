@@ -66,7 +66,7 @@ def run(
             trust_remote_code=how.trust_remote_code,
         )
         if add:
-            tune_work.add_made(result, root, opened, how.refit, how.seed, progress)
+            tune_work.add_made(result, root, opened, how.seed, progress)
         models = tune_work.made_models(result, opened)
         answer, page = tune_work.finish(result, models, asked, study, opened, how.plot or ())
     if how.json:

@@ -223,23 +223,17 @@ def add_made(
     result: "TuneResult",
     base: End,
     atlas: "Atlas | None",
-    refit: bool,
     seed: int,
     progress: "Progress",
 ) -> None:
-    """Put all that a run has made into the atlas, if there is one: its tree and page have it then.
-
-    But not a blend that the tree would take for a fine-tuned model and hang its parents on: one
-    with weights for each layer, one that extrapolates, or that was fine-tuned since.
-    """
+    """Put all that a run has made into the atlas, if there is one, for its tree and page."""
     if atlas is None:
         return
     raise_file_limit()
     made = [Path(base.source)] if base.name is None and Path(base.source).exists() else []
     made += [] if result.experts is None else [it.folder for it in result.experts.experts]
     made += [] if result.adaptation is None else [it.folder for it in result.adaptation.models]
-    mixed = result.space == "simplex" and not result.groups and not refit
-    made += [result.output] if mixed and result.output is not None else []
+    made += [] if result.output is None else [result.output]
     atlas.add(made, seed=seed, progress=progress)
 
 

@@ -64,7 +64,7 @@ def _clean(claims: Iterable[Any], name: str, place: str) -> Iterator[str]:
             yield text
 
 
-def _parents(provenance: Path) -> list[str]:
+def _parents(provenance: Path) -> list[Any]:
     weights = _json_value(provenance, "parents")
     if not isinstance(weights, dict):
         return []
@@ -73,7 +73,10 @@ def _parents(provenance: Path) -> list[str]:
     for layer in layers if isinstance(layers, list) else ():
         of_layer = layer.get("weights") if isinstance(layer, dict) else None
         rows += [of_layer] if isinstance(of_layer, dict) else []
-    return [name for name in weights if any(_matters(row.get(name)) for row in rows)]
+    places = _json_value(provenance, "places")
+    called = places if isinstance(places, dict) else {}
+    used = [name for name in weights if any(_matters(row.get(name)) for row in rows)]
+    return [called.get(name, name) for name in used]
 
 
 def _matters(weight: Any) -> bool:

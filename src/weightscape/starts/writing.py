@@ -37,6 +37,7 @@ def write_start(
     provenance = {
         "kind": proposal.candidate.kind,
         "parents": dict(proposal.candidate.weights),
+        "places": dict(zip(spanned.names, spanned.places, strict=True)),
         "why": proposal.candidate.why,
         "task": task.name,
         "task_fingerprint": task_fingerprint(task),

@@ -124,7 +124,7 @@ class TextProcessor:
         return [_numbers(self._ended(tokens)[:most]) for tokens in targets]
 
     def _ended(self, tokens: list[int]) -> list[int]:
-        """Put the token that ends a text behind one whose tokenizer does not, or it never learns to.
+        """Put the token that ends a text behind one whose tokenizer does not; it learns it so.
 
         Where a tokenizer names no such token, what it puts there itself is the end.
         """

@@ -33,7 +33,8 @@ class SpannedModels:
     head_reason: why "auto" came to a probe, in words; empty where it did not.
     space: "factor" when only adapters' tensors are spanned, "product" for whole weights.
     fingerprints: of each model's spanned tensors; surroundings: of what else the module computes
-    with. An evaluation at a point follows from these and the point.
+    with. An evaluation at a point follows from these and the point. places: where each model came
+    from, as its files' names tell others: two folders at most, or a hub's id.
     """
 
     span: Span
@@ -44,6 +45,7 @@ class SpannedModels:
     fingerprints: tuple[str, ...]
     surroundings: str
     head_reason: str = ""
+    places: tuple[str, ...] = ()
 
     def with_model(self, name: str, tensors: Mapping[str, Tensor]) -> "SpannedModels":
         """Add one more model to the span, given the tensors that move (others may be left out)."""
@@ -55,6 +57,7 @@ class SpannedModels:
             self,
             span=span,
             names=(*self.names, name),
+            places=(*self.places, name),
             fingerprints=(*self.fingerprints, content),
         )
 
@@ -128,6 +131,7 @@ def open_span(
         fingerprints=tuple(tensors_fingerprint(state) for state in states),
         surroundings=_surroundings(live, span, heads if policy == "probe" else ()),
         head_reason=headless[0].reason if head == "auto" and policy == "probe" else "",
+        places=tuple(map(_place, sources, names)),
     )
 
 
@@ -262,6 +266,13 @@ def _free_name(name: str, source: Source, taken: Sequence[str]) -> str:
     while name in taken:
         name, number = f"{plain} ({number})", number + 1
     return name
+
+
+def _place(source: Source, name: str) -> str:
+    if isinstance(source, LiveModel):
+        return "/".join(source.folder.absolute().parts[-2:]) if source.folder else name
+    folder = Path(source)
+    return "/".join(folder.absolute().parts[-2:]) if folder.exists() else str(source)
 
 
 def _surroundings(live: LiveModel, span: Span, unused: Sequence[str]) -> str:

@@ -35,9 +35,10 @@ def write_blend(
     """Write a blend exactly, head and all, with the recipe of its making; return the folder.
 
     Every tensor is the float64 sum rounded once. `provenance.json` has the parents with their
-    weights (their means, where layer groups have their own: those are in it too), the task, and
-    what is told besides. A blend for the same task that is there is replaced, if nobody has put
-    anything in its folder or trained in it since; the folder appears whole or not at all.
+    weights (their means, where layer groups have their own: those are in it too) and where they
+    were, the task, and what is told besides. A blend for the same task that is there is replaced,
+    if nobody has put anything in its folder or trained in it since; the folder appears whole or
+    not at all.
 
     layers: moving tensor to group number, for weights [groups, models]. groups: what each is
     called. Raises BadInput for a folder that has something else.
@@ -83,6 +84,7 @@ def _provenance(
     said: dict[str, Any] = {
         "kind": "blend",
         "parents": weights_by_name(spanned.names, rows.mean(axis=0).tolist()),
+        "places": dict(zip(spanned.names, spanned.places, strict=True)),
         "fingerprints": dict(zip(spanned.names, spanned.fingerprints, strict=True)),
         MADE_FOR: f"the best weights that were found for task {task.name}",
         "task": task.name,
