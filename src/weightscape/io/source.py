@@ -4,13 +4,14 @@ Everything that looks into headers goes through this seam, so that a URL read by
 the place of a local file.
 """
 
+import codecs
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from weightscape.errors import BadCheckpoint, NotFound
+from weightscape.errors import BadCheckpoint, BadInput, NotFound
 
 
 class Source(Protocol):
@@ -89,6 +90,20 @@ def read_small(path: Path, limit: int) -> bytes:
             f"is {size:,} bytes; more than {limit:,} is not read from such a file", file=path
         )
     return source.read(0, size)
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Read a small text file of a person's: UTF-8, with or without the mark of it at its start.
+
+    Raises BadInput for other encodings.
+    """
+    data = read_small(path, limit)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        what = "is UTF-16" if marked else f"is not valid UTF-8 at byte {error.start}"
+        raise BadInput(f"{path}: {what}; save it as UTF-8") from None
 
 
 def _unreadable(path: Path, error: Exception) -> BadCheckpoint:

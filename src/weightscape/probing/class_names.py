@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from weightscape.errors import BadInput, NotFound
-from weightscape.io.source import read_small
+from weightscape.io.source import read_text
 from weightscape.probing.json_values import read_value
 from weightscape.probing.label_lists import is_label
 
@@ -50,10 +50,7 @@ def _of_json(file: Path) -> dict[str, str]:
 
 
 def _of_lines(file: Path) -> dict[str, str]:
-    try:
-        lines = read_small(file, _LIMIT).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: is not valid UTF-8 at byte {error.start}") from None
+    lines = read_text(file, _LIMIT).splitlines()
     named = {}
     for number, line in enumerate(lines, 1):
         if line.strip():

@@ -7,7 +7,8 @@ from typing import Any
 
 from weightscape.catalog.records import Label, LabelKind
 from weightscape.errors import BadInput, NotFound, UnsupportedFormat
-from weightscape.io.json_files import read_json
+from weightscape.io.json_files import parse_object
+from weightscape.io.source import read_text
 from weightscape.probing.label_tables import LIMIT, as_label, read_table
 
 
@@ -52,7 +53,7 @@ def read_label_file(
         return LabelFile(models, ignored=table.ignored)
     if suffix != ".json":
         raise UnsupportedFormat(f"{file}: labels are read from .csv, .tsv and .json files")
-    told = read_json(file, LIMIT)
+    told = parse_object(read_text(file, LIMIT).encode(), file)
     if "zoo" in told and isinstance(told.get("models"), dict):
         return _read_truth(file, told, splits)
     _check_splits(file, splits, ())
@@ -86,9 +87,17 @@ def _read_truth(file: Path, told: Mapping[str, Any], splits: Collection[str]) ->
         models.append(LabelledModel(name, labels + _labels(tasks, "task", file), path))
     _check_splits(file, splits, known)
     words = told.get("classes")
-    said = words.items() if isinstance(words, dict) else ()
-    meant = {label: as_label(str(text), "class", str(file)).label for label, text in said}
-    return LabelFile(tuple(models), meant)
+    return LabelFile(tuple(models), _meanings(file, words) if isinstance(words, dict) else {})
+
+
+def _meanings(file: Path, words: Mapping[str, Any]) -> dict[str, str]:
+    meant = {}
+    for label, text in words.items():
+        if not isinstance(text, str):
+            raise BadInput(f"{file}: what class {label[:80]!r} means should be a text")
+        plain = as_label(label, "class", str(file)).label
+        meant[plain] = as_label(text, "class", str(file)).label
+    return meant
 
 
 def _labels(texts: Sequence[str], kind: LabelKind, file: Path) -> tuple[Label, ...]:

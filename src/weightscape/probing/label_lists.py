@@ -22,14 +22,16 @@ CLASS_KEYS = (
     "imagenet_class_id",
 )
 
+# nothing is given back (*+): what does not fit is found out in one go through the text
 _ITEM = re.compile(
-    r"""\s*(?:
-        '(?P<single>(?:[^'\\]|\\.)*)'
-      | "(?P<double>(?:[^"\\]|\\.)*)"
-      | (?P<bare>[^\s,'"\[\](){}][^,'"\[\](){}]*)
-    )\s*(?:,|$)""",
+    r"""\s*+(?:
+        '(?P<single>(?:[^'\\]|\\.)*+)'
+      | "(?P<double>(?:[^"\\]|\\.)*+)"
+      | (?P<bare>[^\s,'"\[\](){}][^,'"\[\](){}]*+)
+    )\s*+(?:,|$)""",
     re.VERBOSE | re.DOTALL,
 )
+_NO_MORE = re.compile(r"\s*+$")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r"}
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
@@ -42,7 +44,9 @@ _HUBS_OWN = re.compile(
     r"|co2_eq_emissions|autotrain|adapter|model-index):.*",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"```.*?```|~~~.*?~~~|<[^<>]{0,500}>|https?://\S+|\]\([^)]*\)", re.DOTALL)
+_MARKUP = re.compile(
+    r"```.*?```|~~~.*?~~~|<[^<>]{0,500}>|https?://\S+|\]\([^)]{0,2000}\)", re.DOTALL
+)
 _WORD = re.compile(r"\w+")
 
 
@@ -60,7 +64,7 @@ def read_list(text: str) -> list[str]:
     if stripped[-1] != _BRACKETS[stripped[0]]:
         raise BadInput(f"{text[:80]!r} begins as a list, but does not end as one")
     inner, found, place = stripped[1:-1], [], 0
-    while inner[place:].strip():
+    while not _NO_MORE.match(inner, place):
         match = _ITEM.match(inner, place)
         if match is None or match.end() == place:
             raise BadInput(f"{text[:80]!r} is no list of texts: {inner[place : place + 20]!r}")

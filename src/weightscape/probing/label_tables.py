@@ -2,14 +2,14 @@
 
 import csv
 import io
-import re
+import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from weightscape.catalog.records import Label, LabelKind
 from weightscape.errors import BadInput
-from weightscape.io.source import read_small
+from weightscape.io.source import read_text
 from weightscape.probing.label_lists import LONGEST, is_label, read_list
 
 LIMIT = 256 << 20
@@ -28,7 +28,7 @@ LABEL_COLUMNS: Mapping[str, LabelKind] = {
     "tag": "tag",
     "tags": "tag",
 }
-_NUMBER = re.compile(r"[\W_]*\d*$")
+_NUMBERS, _BEFORE_NUMBERS = string.digits, string.punctuation + string.whitespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,28 @@ def read_table(file: Path, kind: LabelKind, splits: Collection[str]) -> LabelTab
     rows = _rows(file)
     if not rows:
         raise BadInput(f"{file}: is empty; it should have a model and its labels a row")
+    parted = "tabs" if _is_tabbed(file) else "commas"
     columns = read_columns(rows[0][1])
+    widest = max(len(cells) for _, cells in rows)
     if columns is None:
-        widest = max(len(cells) for _, cells in rows)
         columns = Columns(0, dict.fromkeys(range(1, widest), kind))
     else:
+        widest = len(rows[0][1])
         rows = rows[1:]
     if not columns.labels:
-        raise BadInput(f"{file}: has no column of labels; call one label, class, task or tag")
+        raise BadInput(
+            f"{file}: has no column of labels; call one label, class, task or tag, and part "
+            f"columns by {parted}"
+        )
     found: dict[str, dict[Label, None]] = {}
     known = set()
     for number, cells in rows:
         where = f"{file}, line {number}"
+        if any(it.strip() for it in cells[widest:]):
+            raise BadInput(
+                f"{where}: has {len(cells)} cells, but the first row names {widest} columns; part "
+                f"the labels of one cell by ; and put a text with {parted} into quotation marks"
+            )
         if split := _cell(cells, columns.split):
             known.add(split)
         if splits and split not in splits:
@@ -92,7 +102,7 @@ def read_columns(header: Sequence[str]) -> Columns | None:
     model = next((place for place, name in enumerate(named) if name in MODEL_COLUMNS), None)
     if model is None:
         return None
-    kinds = [LABEL_COLUMNS.get(_NUMBER.sub("", name)) for name in named]
+    kinds = [LABEL_COLUMNS.get(name.rstrip(_NUMBERS).rstrip(_BEFORE_NUMBERS)) for name in named]
     split = named.index("split") if "split" in named else None
     return Columns(
         model,
@@ -131,13 +141,14 @@ def _cell(cells: Sequence[str], place: int | None) -> str:
     return cells[place].strip() if place is not None and place < len(cells) else ""
 
 
+def _is_tabbed(file: Path) -> bool:
+    return file.suffix.lower() == ".tsv"
+
+
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Read the rows that are not empty, with the numbers of their last lines."""
-    try:
-        text = read_small(file, LIMIT).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: is not valid UTF-8 at byte {error.start}") from None
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    text = read_text(file, LIMIT)
+    delimiter = "\t" if _is_tabbed(file) else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = []
     try:

@@ -81,6 +81,8 @@ def test_only_the_splits_that_are_asked_for_are_read(tmp_path):
         ("model,label\na,\"['cat'\"\n", "line 2: .*does not end as one"),
         ('model,label\na,"[[1], 2]"\n', "line 2: .*no list of texts"),
         ("model,label\na," + "x" * 200_000 + "\n", "line 2: is no table"),
+        ("model,labels\na,cat\nb,cat,dog\n", "line 3: has 3 cells, .* names 2 columns; .* by ;"),
+        ("model;labels\na;cat\n", "no column of labels; .* by commas"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_told_with_its_line(tmp_path, text, said):
@@ -94,8 +96,20 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(UnsupportedFormat, match=r"\.csv, \.tsv and \.json"):
         read_label_file(written(tmp_path, "", "labels.xlsx"))
     (tmp_path / "latin.csv").write_bytes(b"model,label\na,caf\xe9\n")
-    with pytest.raises(BadInput, match="UTF-8 at byte 17"):
+    with pytest.raises(BadInput, match="UTF-8 at byte 17; save it as UTF-8"):
         read_label_file(tmp_path / "latin.csv")
+    for name in ("wide.csv", "wide.json"):
+        (tmp_path / name).write_bytes("model,label\na,cat\n".encode("utf-16"))
+        with pytest.raises(BadInput, match="is UTF-16; save it as UTF-8"):
+            read_label_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name, text", [("a.csv", "model,label\r\na,café\r\n"), ("a.json", '{"a": ["café"]}')]
+)
+def test_files_may_begin_with_the_mark_of_utf_8(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text.encode("utf-8-sig"))
+    assert as_dict(read_label_file(tmp_path / name)) == {"a": [("café", "class")]}
 
 
 def test_json_is_lists_of_labels_by_model(tmp_path):
@@ -126,6 +140,13 @@ def test_the_truth_of_a_zoo_gives_classes_tasks_and_what_they_mean(tmp_path):
         "b": None,
     }
     assert list(as_dict(read_label_file(file, splits=["train"]))) == ["a"]
+
+
+@pytest.mark.parametrize("meant", [{"a\ud800": "b"}, {"": "b"}, {"a": "b\0"}, {"a": ["b"]}])
+def test_what_classes_mean_is_checked_like_labels(tmp_path, meant):
+    truth = {"zoo": "probes", "models": {}, "classes": meant}
+    with pytest.raises(BadInput, match="truth.json: "):
+        read_label_file(written(tmp_path, json.dumps(truth), "truth.json"))
 
 
 @settings(deadline=None, max_examples=80)
@@ -166,6 +187,24 @@ def test_long_lists_take_no_more_than_their_length():
         read_list("[" + "a " * 50_000 + "'b']")
 
 
+def test_no_text_keeps_its_reader_busy_for_longer_than_it_is(tmp_path):
+    """Each of these took minutes to hours, for as many steps as the square of its length."""
+    blanks = " " * 1_000_000
+    for text in (f"[a{blanks}{{]", f"[{blanks}{{]", f"['a'{blanks}b]", "['" + "\\" * 999_999 + "]"):
+        with pytest.raises(BadInput):
+            read_list(text)
+    assert read_list(f"[a{blanks}, b{blanks}]") == ["a", "b"]
+    assert read_list("[" + f"a{blanks[:1000]}," * 9_000 + "]") == ["a"] * 9_000
+    heading = "model,label,x" + "_" * 130_000 + "x\na,cat\n"
+    assert as_dict(read_label_file(written(tmp_path, heading))) == {"a": [("cat", "class")]}
+    assert card_words(ModelCard("](" * 200_000), most=10) == ""
+
+
+def test_cells_without_anything_in_them_may_stand_beyond_the_columns(tmp_path):
+    file = written(tmp_path, "model,label\na,cat,,\n")
+    assert as_dict(read_label_file(file)) == {"a": [("cat", "class")]}
+
+
 def test_the_layout_of_model_j_is_read(tmp_path):
     """A hub cache of whole models with their classes, and a folder of LoRA factors with one id."""
     classes = ["apple", "sweet_pepper", "cat's eye"]
@@ -197,7 +236,9 @@ def test_the_layout_of_model_j_is_read(tmp_path):
     ],
 )
 def test_class_names_of_every_shape(tmp_path, name, text):
-    assert read_class_names(written(tmp_path, text, name)) == {"0": "tench", "1": "gold fish"}
+    for mark in ("", "\ufeff"):
+        found = read_class_names(written(tmp_path, mark + text, name))
+        assert found == {"0": "tench", "1": "gold fish"}
 
 
 @pytest.mark.parametrize(
