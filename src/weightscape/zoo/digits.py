@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +38,7 @@ from weightscape.zoo.digits_model import (
 from weightscape.zoo.digits_plan import DigitsModel, DigitsTraining, DigitsZoo, plan_digits_zoo
 from weightscape.zoo.plan import truth_of
 from weightscape.zoo.truth import TRUTH_FILE, Truth, read_truth, write_truth
+from weightscape.zoo.work import carry_out, claim_folder
 
 BATCH = 48
 LORA_SCALE = 2.0
@@ -58,8 +59,8 @@ def make_digits_zoo(
     `models` are fine-tuned in a forest of the wanted shape (star, chain, balanced, lopsided,
     random) beside the roots and the special ones; the other options are the fields of
     `DigitsZoo`: tasks, roots, specials, missing_base, weight_decay, base_steps, steps, lr,
-    declare. The same options give the same bits on one machine. A finished zoo of the same
-    options is left as it is.
+    declare. The same options give the same bits on one machine. Started again on the same folder
+    it goes on where it was, and leaves a finished zoo as it is.
 
     Raises BadInput when the options make no sense or the folder holds something else.
     """
@@ -70,17 +71,12 @@ def make_digits_zoo(
         if truth.options == asdict(zoo) and truth.zoo == "digits":
             return truth
         raise BadInput(f"{folder} holds a zoo made with other options; choose another folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise BadInput(f"{folder} is not empty and holds no finished zoo; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    scores: dict[str, dict[str, float]] = {}
-    with _one_thread(), progress.stage("making models", total=len(plan), unit="models") as advance:
-        for planned in plan:
-            scores[planned.name] = _make(planned, folder, zoo)
-            advance(1)
+    claim_folder(folder, asdict(zoo))
+    with _one_thread():
+        scores = carry_out(plan, folder, DigitsMaker(zoo), cost=_cost, workers=1, progress=progress)
     missing = [planned.name for planned in plan if planned.step == "base" and zoo.missing_base]
     for name in missing:
-        shutil.rmtree(folder / name)
+        shutil.rmtree(folder / name, ignore_errors=True)  # or a run before this one did
     truth = truth_of("digits", plan, scores, asdict(zoo), missing=missing)
     write_truth(truth, folder)
     return truth
@@ -105,6 +101,28 @@ def score_digits(model: nn.Module, task: str) -> dict[str, float]:
         loss = nn.functional.cross_entropy(logits, data.test_labels)
         accuracy = (logits.argmax(-1) == data.test_labels).float().mean()
     return {"accuracy": round(float(accuracy), 6), "loss": round(float(loss), 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsMaker:
+    """Makes one planned digits model; see `weightscape.zoo.work.Maker`."""
+
+    zoo: DigitsZoo
+
+    def __call__(
+        self, planned: DigitsModel, folder: Path, progress: Progress
+    ) -> dict[str, dict[str, float]]:
+        """Make the model anew, and score it on held-out images."""
+        # of a run that died before it could note that this one was finished
+        shutil.rmtree(folder / planned.name, ignore_errors=True)
+        with progress.stage("training", total=_cost(planned), unit="steps") as advance:
+            scores = _make(planned, folder, self.zoo)
+            advance(_cost(planned))
+        return {planned.name: scores}
+
+
+def _cost(planned: DigitsModel) -> float:
+    return 1.0 if planned.training is None else float(planned.training.steps)
 
 
 def _make(planned: DigitsModel, folder: Path, zoo: DigitsZoo) -> dict[str, float]:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from weightscape.errors import BadInput
 from weightscape.io import discover
+from weightscape.zoo import digits
 from weightscape.zoo.digits import load_digits_model, make_digits_zoo, score_digits
 from weightscape.zoo.digits_data import digits_data, digits_task
 from weightscape.zoo.truth import read_truth
@@ -154,9 +155,8 @@ def test_unrelated_roots_and_a_missing_base(tmp_path):
     )
     assert truth.roots == ["base-1", "base-2"]
     assert all(truth.models[root].path is None for root in truth.roots)
-    assert {path.name for path in (tmp_path / "zoo").iterdir() if path.is_dir()} == {
-        name for name, model in truth.models.items() if model.path
-    }
+    folders = {path.name for path in (tmp_path / "zoo").iterdir() if path.is_dir()}
+    assert folders - {".zoo"} == {name for name, model in truth.models.items() if model.path}
     edges = {(edge.parent, edge.child) for edge in truth.edges}
     assert len(edges) == 4 and sum(parent in truth.roots for parent, _ in edges) == 2
 
@@ -177,8 +177,34 @@ def test_a_finished_zoo_is_left_as_it_is_and_nothing_else_is_overwritten(tmp_pat
         make_digits_zoo(folder, seed=1, specials=False, **QUICK)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(BadInput, match="holds no finished zoo"):
+    with pytest.raises(BadInput, match="holds no zoo"):
         make_digits_zoo(tmp_path / "mine", **QUICK)
+
+
+def test_a_stopped_zoo_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole = make_digits_zoo(tmp_path / "whole", missing_base=True, **QUICK)
+    make, made = digits._make, []
+
+    def stopped_at(count):
+        def until(planned, folder, zoo):
+            if len(made) == count:
+                raise KeyboardInterrupt
+            made.append(planned.name)
+            return make(planned, folder, zoo)
+
+        return until
+
+    for count in (2, len(whole.models) - 1, len(whole.models)):
+        monkeypatch.setattr(digits, "_make", stopped_at(count))
+        if count < len(whole.models):
+            with pytest.raises(KeyboardInterrupt):
+                make_digits_zoo(tmp_path / "parts", missing_base=True, **QUICK)
+            assert not (tmp_path / "parts" / "truth.json").exists()
+    assert make_digits_zoo(tmp_path / "parts", missing_base=True, **QUICK) == whole
+    assert sorted(made) == sorted(whole.models)
+    for file in (tmp_path / "whole").rglob("*.safetensors"):
+        twin = tmp_path / "parts" / file.relative_to(tmp_path / "whole")
+        assert twin.read_bytes() == file.read_bytes()
 
 
 def test_a_task_changes_labels_or_images():
