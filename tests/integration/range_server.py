@@ -1,6 +1,7 @@
 """A web server on loopback that serves files by ranges, counts every byte, and misbehaves."""
 
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -30,7 +31,9 @@ class RangeServer:
 
     Each list of faults is used up from its front: `breaks` are numbers of bytes after which the
     connection of a body of more than 1,000 bytes is cut, `busy` are statuses answered instead of a
-    file. `answer` may replace an answer: it takes path and (status, headers, body).
+    file. `answer` may replace an answer: it takes path and (status, headers, body). Without
+    `lengths` a whole file comes without word of its length, and one of more than 1,000 bytes with
+    what is `endless` behind it, again and again until the reader has gone.
     """
 
     folder: Path
@@ -40,6 +43,8 @@ class RangeServer:
     busy: list[int] = field(default_factory=list)
     led: dict[str, str] = field(default_factory=dict)
     token: str | None = None
+    lengths: bool = True
+    endless: bytes = b""
     answer: Callable[..., tuple[int, dict[str, str], bytes]] | None = None
     asked: list[Asked] = field(default_factory=list)
 
@@ -95,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers, body = served.answer(path, (status, headers, body))
         asked.status = status
         self.send_response(status)
+        if status == 200 and not served.lengths:
+            self._send_in_chunks(asked, headers, body)
+            return
         headers.setdefault("Content-Length", str(len(body)))
         for key, value in headers.items():
             self.send_header(key, value)
@@ -110,6 +118,24 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         if cut < int(headers["Content-Length"]):
+            self.close_connection = True
+
+    def _send_in_chunks(self, asked: Asked, headers: dict[str, str], body: bytes) -> None:
+        for key, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        pieces = [body[start : start + (1 << 16)] for start in range(0, len(body), 1 << 16)]
+        more = (
+            itertools.repeat(self.served.endless)
+            if self.served.endless and len(body) > 1000
+            else ()
+        )
+        try:
+            for piece in itertools.chain(pieces, more):
+                asked.sent += len(piece)
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
     def _found(self, path: str) -> tuple[int, dict[str, str], bytes]:

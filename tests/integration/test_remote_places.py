@@ -323,6 +323,63 @@ def test_a_disk_without_room_is_said_before(server, cache, monkeypatch):
         download(open_folder(locate(f"{server.url}/a")))
 
 
+def test_marks_that_no_header_can_hold_are_not_kept(server, cache):
+    served = model(server.folder / "on/web/a") / "model.safetensors"
+
+    def answer(path, found):
+        status, headers, body = found
+        return status, headers | {"ETag": '"caf\u00e9"'}, body
+
+    server.answer = answer
+    for _ in range(2):
+        path = download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors")))
+        assert path.read_bytes() == served.read_bytes()
+    notes = path.with_name(f".{path.name}.told")
+    notes.write_text(json.dumps({"size": served.stat().st_size, "mark": '"caf\u00e9"'}))
+    assert download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors"))) == path
+
+
+def test_weights_of_untold_length_are_as_long_as_their_header_says(server, cache):
+    served = model(server.folder / "on/web/a", width=512) / "model.safetensors"
+    server.lengths = False
+    path = download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors")))
+    assert path.read_bytes() == served.read_bytes()
+    path.unlink()
+    server.endless = b"x" * 65_536
+    with pytest.raises(BadCheckpoint, match="longer than it should be"):
+        download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors")))
+    server.endless, whole = b"", served.read_bytes()
+    served.write_bytes(whole[:-1])
+    with pytest.raises(BadCheckpoint, match="it ends after"):
+        download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors")))
+    served.write_bytes(b"<html>" * 1000)
+    with pytest.raises(BadCheckpoint, match="does not begin as a safetensors file"):
+        download(open_folder(locate(f"{server.url}/on/web/a/model.safetensors")))
+    assert not path.exists()
+    assert not list(cache.rglob(".*.part"))
+
+
+def test_files_that_never_end_leave_room_on_the_disk(server, cache, monkeypatch):
+    (server.folder / "on/web/t").mkdir(parents=True)
+    torch.save({"w": torch.ones(4, 4)}, server.folder / "on/web/t" / "pytorch_model.bin")
+    server.lengths, server.endless = False, b"x" * 65_536
+    free = 1 << 31
+
+    def usage(_):
+        return SimpleNamespace(free=free - server.sent * 100)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(BadInput, match="does not tell how long it is"):
+        download(open_folder(locate(f"{server.url}/on/web/t/pytorch_model.bin")))
+    server.endless = b""
+    claimed = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 2**40]}})
+    header = len(claimed).to_bytes(8, "little") + claimed.encode()
+    (server.folder / "on/web/t" / "model.safetensors").write_bytes(header + b"xx")
+    with pytest.raises(BadInput, match="WEIGHTSCAPE_CACHE"):
+        download(open_folder(locate(f"{server.url}/on/web/t/model.safetensors")))
+    assert not list(cache.rglob(".*.part"))
+
+
 def test_two_at_once_fetch_a_model_once(server, tmp_path, cache):
     server.add_hub_model("org/name", model(tmp_path / "m", width=512))
     got: list[Path] = []

@@ -8,12 +8,16 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from weightscape.errors import BadCheckpoint, BadInput
-from weightscape.io.http import Body, HttpFile
+from weightscape.errors import BadCheckpoint, BadInput, WeightscapeError
+from weightscape.io.http import Body, HttpFile, is_mark
+from weightscape.io.safetensors import size_told
+from weightscape.io.source import LocalFile
 from weightscape.io.trying import Broken
 from weightscape.progress import Advance, Progress, silent
 
 _PIECE = 1 << 20
+_LEFT_FREE = 1 << 30
+"""Bytes of the disk that a file whose server does not tell its length may not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +129,57 @@ def _append(
             part.unlink(missing_ok=True)
             target.unlink(missing_ok=True)
             notes.write_text(json.dumps(asdict(now)) if now else "{}")
-        _write(file, body, part, expected, shown)
+        try:
+            _write(file, body, target, expected, shown)
+        except WeightscapeError:
+            part.unlink()  # nothing that could be gone on with
+            raise
     return True
 
 
-def _write(file: HttpFile, body: Body, part: Path, expected: Expected, shown: _Shown) -> None:
+def _write(file: HttpFile, body: Body, target: Path, expected: Expected, shown: _Shown) -> None:
+    size = expected.size if body.size is None else body.size
+    part = _hidden(target, "part")
     with part.open("r+b" if body.start else "wb") as out:
         out.seek(body.start)
         out.truncate()
         written = body.start
-        shown.at(written, body.size)
+        shown.at(written, size)
         for piece in body.pieces:
             out.write(piece)
             written += len(piece)
-            shown.at(written, body.size)
-            if written > (body.size if body.size is not None else expected.limit or written):
-                raise BadCheckpoint("is longer than its server says", file=file.name)
+            shown.at(written, size)
+            if size is None:
+                out.flush()
+                size = _length(file, target, written, expected)
+            if size is not None and written > size:
+                raise BadCheckpoint("is longer than it should be", file=file.name)
         out.flush()
         os.fsync(out.fileno())
-    if body.size is not None and written < body.size:
-        raise Broken(f"it ends after {written:,} of {body.size:,} bytes")
+    if size is not None and written < size:
+        raise Broken(f"it ends after {written:,} of {size:,} bytes")
+
+
+def _length(file: HttpFile, target: Path, written: int, expected: Expected) -> int | None:
+    """Find how long a file is whose server does not tell, by what is there: weights' header does.
+
+    None while nothing tells. Raises what says that no more should come: some servers never end.
+    """
+    size = None
+    if target.suffix == ".safetensors":
+        try:
+            size = size_told(LocalFile(_hidden(target, "part")))
+        except BadCheckpoint:
+            raise BadCheckpoint("does not begin as a safetensors file", file=file.name) from None
+    _check_limit(file, size or written, expected)
+    if size is not None:
+        _refuse_full_disk(target, size - written)
+    elif shutil.disk_usage(target.parent).free < _LEFT_FREE:
+        raise BadInput(
+            f"{file.name}: its server does not tell how long it is, and after {written:,} bytes "
+            f"less than {_LEFT_FREE:,} are free in {target.parent}; make room, or fetch it by hand"
+        )
+    return size
 
 
 def _check(file: HttpFile, body: Body, expected: Expected) -> None:
@@ -152,9 +187,13 @@ def _check(file: HttpFile, body: Body, expected: Expected) -> None:
         raise BadCheckpoint(
             f"has {body.size:,} bytes, but should have {expected.size:,}", file=file.name
         )
-    if expected.limit is not None and (body.size or 0) > expected.limit:
+    _check_limit(file, body.size or 0, expected)
+
+
+def _check_limit(file: HttpFile, size: int, expected: Expected) -> None:
+    if expected.limit is not None and size > expected.limit:
         raise BadCheckpoint(
-            f"is {body.size:,} bytes; more than {expected.limit:,} is not fetched of such a file",
+            f"is {size:,} bytes; more than {expected.limit:,} is not fetched of such a file",
             file=file.name,
         )
 
@@ -182,7 +221,7 @@ def _read_notes(path: Path) -> _Notes | None:
         size, mark = told["size"], told["mark"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    sound = type(size) is int and size > 0 and isinstance(mark, str)
+    sound = type(size) is int and size > 0 and isinstance(mark, str) and is_mark(mark)
     return _Notes(size, mark) if sound else None
 
 

@@ -238,10 +238,15 @@ class HttpFile:
         )
 
 
+def is_mark(told: str) -> bool:
+    """Tell whether a server's mark of a file can be sent back to it as a header."""
+    return 0 < len(told) < 500 and told.isascii() and told.isprintable()
+
+
 def _mark(response: "Response") -> str | None:
     """Tell what changes when the file does."""
-    told = response.headers.get("etag") or response.headers.get("last-modified")
-    return told if told and len(told) < 500 else None
+    told = (response.headers.get(it) for it in ("etag", "last-modified"))
+    return next((it for it in told if it and is_mark(it)), None)
 
 
 def _length(response: "Response") -> int | None:

@@ -57,12 +57,38 @@ def read_metadata(source: Source, limit: int) -> Mapping[str, str]:
         return {}
 
 
+def size_told(source: Source) -> int | None:
+    """Tell how long a file should be of which the start is there; None before its header is whole.
+
+    Raises BadCheckpoint for what is no header.
+    """
+    held = source.size()
+    if held < 8 or held < 8 + (length := _claimed_length(source)):
+        return None
+    entries = parse_object(source.read(8, length), source.name)
+    spans = (it.get("data_offsets") for it in entries.values() if isinstance(it, dict))
+    ends = (it[1] for it in spans if isinstance(it, list) and len(it) == 2 and is_count(it[1]))
+    return 8 + length + max(ends, default=0)
+
+
 def _header_length(source: Source, size: int) -> int:
     if size < 8:
         raise BadCheckpoint(
             f"has {size} bytes, too few for a safetensors file; fetch or save it again",
             file=source.name,
         )
+    length = _claimed_length(source)
+    if 8 + length > size:
+        raise BadCheckpoint(
+            f"header of {length:,} bytes goes beyond the end of the file ({size:,} bytes); "
+            "it is truncated or damaged",
+            file=source.name,
+            span=(8, 8 + length),
+        )
+    return length
+
+
+def _claimed_length(source: Source) -> int:
     length = int.from_bytes(source.read(0, 8), "little")
     if length > HEADER_LIMIT:
         raise BadCheckpoint(
@@ -70,13 +96,6 @@ def _header_length(source: Source, size: int) -> int:
             "it is no safetensors file or it is damaged",
             file=source.name,
             span=(0, 8),
-        )
-    if 8 + length > size:
-        raise BadCheckpoint(
-            f"header of {length:,} bytes goes beyond the end of the file ({size:,} bytes); "
-            "it is truncated or damaged",
-            file=source.name,
-            span=(8, 8 + length),
         )
     return length
 
