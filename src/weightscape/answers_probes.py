@@ -99,6 +99,7 @@ class TrainProbesAnswer(Answer):
 
     experts: list[ExpertAnswer]
     left_out: list[LeftOutAnswer]
+    unknown: list[str] = Field(description="that --labels names and the atlas does not know")
     page: str = Field(description="the atlas's page, drawn anew")
 
 

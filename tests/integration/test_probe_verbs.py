@@ -54,6 +54,19 @@ def test_an_expert_is_trained_and_the_page_shows_what_models_know(
     assert left.tree.startswith("second") and "3 of its 3 models" in left.reason
 
 
+def test_models_of_a_file_of_labels_that_are_not_in_the_atlas_are_told(
+    trained: tuple[Place, TrainProbesAnswer], tmp_path: Path
+) -> None:
+    (population, atlas, texts), _ = trained
+    labels = population.write_labels(tmp_path / "labels.csv")
+    labels.write_text(labels.read_text() + "nobody,apple\n")
+    given = ("--labels", labels, "--encoder", f"vectors:{texts}", "--steps", 12)
+    told = ask(TrainProbesAnswer, "train-probes", "--atlas", atlas, *given, code=3)
+    assert told.unknown == ["nobody"] and told.experts[0].as_before
+    outcome = run("train-probes", "--atlas", atlas, *given)
+    assert outcome.code == 3 and "are not in the atlas: nobody" in outcome.err
+
+
 def test_a_model_is_described_over_the_web_from_one_layer(
     trained: tuple[Place, TrainProbesAnswer], tmp_path: Path
 ) -> None:

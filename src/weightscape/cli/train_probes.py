@@ -84,8 +84,7 @@ def train_probes(
     if not 0 < validation < 1:
         raise BadInput(f"--validation is a share between 0 and 1, not {validation}")
     with Atlas(atlas, create=False) as opened, console.progress(quiet or json) as progress:
-        if labels is not None:
-            _label(opened, labels)
+        unknown = () if labels is None else _label(opened, labels)
         asked = Training(
             models=_chosen(opened, models),
             layer=None if layer == "auto" else layer,
@@ -99,16 +98,17 @@ def train_probes(
         if not done.experts:
             raise BadInput(train_probes_words.none_trained(done.left_out, atlas))
         page = _draw(opened, progress)
-    answer = train_probes_words.answer(done, page)
+    answer = train_probes_words.answer(done, page, unknown)
     if json:
         console.answer(answer)
     else:
         train_probes_words.show(answer, quiet)
-    if any(it.skipped for it in answer.experts):
+    if unknown or any(it.skipped for it in answer.experts):
         raise typer.Exit(_SKIPPED_SOME)
 
 
-def _label(opened: "Atlas", file: Path) -> None:
+def _label(opened: "Atlas", file: Path) -> tuple[str, ...]:
+    """Give models the labels of a file; name those that the atlas does not know."""
     from weightscape.atlas.labelling import label_models
     from weightscape.cli import console
     from weightscape.probing.label_files import read_label_file
@@ -117,6 +117,7 @@ def _label(opened: "Atlas", file: Path) -> None:
     if done.unknown:
         some = ", ".join(done.unknown[:5]) + (", ..." if len(done.unknown) > 5 else "")
         console.note(f"{len(done.unknown)} models of {file} are not in the atlas: {some}")
+    return done.unknown
 
 
 def _chosen(opened: "Atlas", given: list[str] | None) -> frozenset[str] | None:

@@ -1,6 +1,6 @@
 """What `train-probes` answers, and how it is told to a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 _COUNTS = ("epochs", "best_epoch", "training_models", "validation_models")
 
 
-def answer(done: "TrainedAll", page: Path) -> TrainProbesAnswer:
-    """Turn what was trained into its answer; page: where it is drawn."""
+def answer(done: "TrainedAll", page: Path, unknown: Sequence[str]) -> TrainProbesAnswer:
+    """Turn what was trained into its answer.
+
+    page: where it is drawn. unknown: models that a file of labels names and the atlas has not.
+    """
     return TrainProbesAnswer(
         experts=[_expert(it) for it in done.experts],
         left_out=[LeftOutAnswer(tree=tree, reason=why) for tree, why in done.left_out.items()],
+        unknown=list(unknown),
         page=str(page),
     )
 
