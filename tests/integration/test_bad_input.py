@@ -229,7 +229,10 @@ def test_a_users_error_is_one_line_and_code_2(case: str) -> None:
 
 @pytest.mark.usefixtures("workplace")
 def test_a_wrong_path_leaves_no_atlas_behind() -> None:
-    for arguments in (["chart", "nowhere"], ["add", "nowhere"], ["chart", "models", "--memory=x"]):
+    for arguments in (
+        *(["chart", "nowhere"], ["add", "nowhere"], ["chart", "empty"], ["add", "empty"]),
+        *(["chart", "models", "--memory=x"], ["chart", "models", "--include", "x*"]),
+    ):
         run(*arguments)
         assert not Path("atlas").exists(), arguments
 

@@ -30,7 +30,7 @@ def add(
     """
     from weightscape.atlas import Atlas
     from weightscape.cli import console, gather, summary
-    from weightscape.cli.charting import check_filters, nothing_found
+    from weightscape.cli.charting import check_paths, nothing_found
     from weightscape.cli.places import bring_here, locate_all
     from weightscape.cli.raising import raise_file_limit
     from weightscape.errors import BadInput
@@ -41,7 +41,7 @@ def add(
     with console.progress(quiet or json) as progress:
         here = bring_here(places, progress=progress)
         bases = bring_here(base_places, progress=progress)
-    check_filters(here, include or (), exclude or ())
+    check_paths(here, include or (), exclude or (), atlas)
     raise_file_limit()
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         report = opened.add(

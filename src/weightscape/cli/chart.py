@@ -45,7 +45,7 @@ def chart(
     from weightscape.cli import console
     from weightscape.cli.charting import (
         chart_into,
-        check_filters,
+        check_paths,
         check_plot,
         print_chart,
         show_page,
@@ -60,7 +60,7 @@ def chart(
     with console.progress(quiet or json) as progress:
         here = bring_here(places, progress=progress)
         bases = bring_here(base_places, progress=progress)
-    check_filters(here, include or (), exclude or ())
+    check_paths(here, include or (), exclude or (), atlas)
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
             opened,

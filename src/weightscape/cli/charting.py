@@ -65,9 +65,19 @@ def check_plot(plot: Path | None) -> None:
         check_picture(plot)
 
 
-def check_filters(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str]) -> None:
-    """Refuse filters that leave nothing, before an atlas is made; raises BadInput."""
-    if not (include or exclude) or discover(paths, include=include, exclude=exclude)[0]:
+def check_paths(
+    paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], atlas: Path
+) -> None:
+    """Refuse filters that leave nothing, and paths without models, before an atlas is made.
+
+    Raises BadInput.
+    """
+    if not (include or exclude):
+        # beside an atlas that is there, once is enough
+        if not (atlas.exists() or any(discover(paths))):
+            raise BadInput(nothing_found(paths, ()))
+        return
+    if discover(paths, include=include, exclude=exclude)[0]:
         return
     names = [found.name for found in discover(paths)[0]]
     if names:
