@@ -1,10 +1,12 @@
 """Asking the atlas's experts about a text, each of the models of its tree."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
+from weightscape.atlas.expert_groups import peopled_groups
 from weightscape.catalog import experts as expert_rows
 from weightscape.catalog import labels as label_rows
 from weightscape.catalog import vectors as vector_rows
@@ -19,6 +21,8 @@ from weightscape.probing.prompts import label_vectors
 from weightscape.probing.retrieval import top
 from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,10 @@ def ask_experts(
     with progress.stage("asking the experts", total=len(kept), unit="experts") as advance:
         for one in kept:
             try:
-                for model, probability in _ask(store, one, text, encoders, progress).items():
+                answers = with_current(
+                    store, one, lambda it: _ask(store, it, text, encoders, progress)
+                )
+                for model, probability in answers.items():
                     found.setdefault(model, (probability, one.name))
                 asked.append(one.name)
             except WeightscapeError as problem:
@@ -70,15 +77,41 @@ def ask_experts(
 
 
 def chosen_experts(store: Store, name: str | None = None) -> list[KeptExpert]:
-    """Take the expert of that name, or of each tree the newest; raises UnknownName."""
+    """Take the expert of that name, or of each tree the newest; raises UnknownName.
+
+    Without a name, trees that have no models left are passed over.
+    """
     with store.read() as connection:
         if name is not None:
             return [expert_rows.get_expert(connection, name)]
         newest_first = expert_rows.all_experts(connection)
+    peopled = peopled_groups(store) if newest_first else set()
     newest: dict[str, KeptExpert] = {}
     for one in newest_first:
-        newest.setdefault(one.tree, one)
+        if one.tree in peopled:
+            newest.setdefault(one.tree, one)
     return list(newest.values())
+
+
+def load_kept(kept: KeptExpert) -> Expert:
+    """Load an expert of the atlas, with the name that its tree has now."""
+    return replace(load_expert(kept.folder), tree=kept.tree)
+
+
+def with_current(store: Store, kept: KeptExpert, work: Callable[[KeptExpert], T]) -> T:
+    """Do something with an expert, and once more where it was replaced meanwhile.
+
+    A training puts its expert into the older one's place, and deletes that one's files, whoever
+    is about to read them.
+    """
+    try:
+        return work(kept)
+    except WeightscapeError:
+        with store.read() as connection:
+            now = {it.name: it for it in expert_rows.all_experts(connection)}.get(kept.name)
+        if now is None or now.id == kept.id:
+            raise
+        return work(now)
 
 
 def open_expert(
@@ -88,7 +121,7 @@ def open_expert(
 
     Raises BadInput where it knows no texts, or the encoder is not any more what it was.
     """
-    loaded = load_expert(kept.folder)
+    loaded = load_kept(kept)
     if loaded.encoder is None:
         raise BadInput(f"the expert {kept.name!r} knows no texts; train it with an encoder")
     if kept.encoder not in encoders:
@@ -109,12 +142,12 @@ def untrained(store: Store) -> str:
 def _ask(
     store: Store, kept: KeptExpert, text: str, encoders: dict[str, Encoder], progress: Progress
 ) -> dict[str, float]:
+    loaded, encoder = open_expert(kept, encoders, progress)
     with store.read() as connection:
         vectors: KeptVectors = vector_rows.load_vectors(connection, kept.id)
         words = label_rows.words_of_labels(connection)
     if not vectors.models:
         raise BadInput("it has read no model whose weights are still the same")
-    loaded, encoder = open_expert(kept, encoders, progress)
     # a text that is a known label means what the label was trained to mean
     asked = label_vectors(encoder, [text], words=words)
     scores = loaded.text_scores_of(vectors.vectors, asked)[:, 0]

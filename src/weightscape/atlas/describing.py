@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from weightscape.atlas.asking import chosen_experts, open_expert, untrained
+from weightscape.atlas.asking import (
+    chosen_experts,
+    load_kept,
+    open_expert,
+    untrained,
+    with_current,
+)
 from weightscape.atlas.embedding import embed_group, vector_of
-from weightscape.atlas.expert_groups import Group, expert_groups, group_name, group_of
+from weightscape.atlas.expert_groups import group_name, name_of_group
 from weightscape.atlas.layer_reading import Meter, metered, opened
 from weightscape.atlas.reading import resolve
 from weightscape.catalog import families
@@ -27,7 +33,6 @@ from weightscape.probing.mixture import mixture_of
 from weightscape.probing.oddness import Oddness, odd_scores
 from weightscape.probing.prompts import label_vectors
 from weightscape.probing.retrieval import top
-from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
 
 log = logging.getLogger(__name__)
@@ -120,39 +125,40 @@ def see(
 
 def _member(store: Store, model: Model, experts: Sequence[KeptExpert], progress: Progress) -> Seen:
     """See a model of the atlas, which is read if no expert has done so yet."""
-    groups = expert_groups(store)
-    group = group_of(groups, model)
-    kept = next((it for it in experts if group is not None and it.tree == group.name), None)
-    if group is None or kept is None:
-        tree = "it has no tree" if group is None else f"its tree {group.name!r} has no expert"
+    group = name_of_group(store, model)
+    kept = next((it for it in experts if it.tree == group), None)
+    if kept is None:
+        tree = "it has no tree" if group is None else f"its tree {group!r} has no expert"
         why = f"{tree}; there are experts of {_named(experts)}"
         return Seen(model.name, why=why, bytes_on_disk=model.nbytes)
-    loaded = load_expert(kept.folder)
-    vector, read = _kept_vector(store, model, kept, groups, loaded, progress)
-    return Seen(model.name, kept, loaded, vector, {}, "", read, model.nbytes)
+
+    def seen(by: KeptExpert) -> Seen:
+        loaded = load_kept(by)
+        vector, read = _kept_vector(store, model, by, loaded, progress)
+        return Seen(model.name, by, loaded, vector, {}, "", read, model.nbytes)
+
+    return with_current(store, kept, seen)
 
 
 def _kept_vector(
     store: Store,
     model: Model,
     kept: KeptExpert,
-    groups: Sequence[Group],
     expert: Expert,
     progress: Progress,
 ) -> tuple[Vector, int]:
     """Take a model's vector out of the atlas, or read its layer; tell the bytes that took."""
     read = 0
     try:
-        new = embed_group(store, kept, groups, only=model, loaded=expert, progress=progress)
+        new = embed_group(store, kept, only=model, loaded=expert, progress=progress)
         read = new.bytes_read
         if model.name in new.skipped:
             raise MismatchedModels(f"{model.name}: {new.skipped[model.name]}")
     except AtlasError as problem:
         log.info("its vector is not kept: %s", problem)
     with store.read() as connection:
-        there = vector_rows.load_vectors(connection, kept.id)
-    if model.name in there.models:
-        found: Vector = there.vectors[there.models.index(model.name)]
+        found = vector_rows.get_vector(connection, kept.id, model.id)
+    if found is not None:
         return found, read
     meter = Meter()
     with opened(model, meter) as checkpoint:
@@ -171,7 +177,7 @@ def _stranger(
     notes: list[str] = []
     for one in experts:
         try:
-            loaded.setdefault(one.tree, (one, load_expert(one.folder)))
+            loaded.setdefault(one.tree, (one, load_kept(one)))
         except WeightscapeError as problem:
             notes.append(f"the expert {one.name!r} cannot be asked: {problem}")
     if not loaded:

@@ -4,28 +4,38 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from weightscape.atlas.asking import chosen_experts
-from weightscape.atlas.expert_groups import Group, expert_groups
+from weightscape.atlas.asking import chosen_experts, load_kept, with_current
+from weightscape.atlas.expert_groups import is_read, trees_of_group
 from weightscape.atlas.layer_reading import Meter, opened
+from weightscape.catalog import unreadable as unreadable_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.records import KeptExpert, Model
 from weightscape.catalog.store import Store
 from weightscape.catalog.vectors import Vector
-from weightscape.errors import AtlasError, WeightscapeError
+from weightscape.errors import (
+    AtlasError,
+    MismatchedModels,
+    MissingExtra,
+    NotFound,
+    WeightscapeError,
+)
 from weightscape.probing.expert import Expert
-from weightscape.probing.layers import Readable, read_layer
-from weightscape.probing.saving import load_expert
+from weightscape.probing.layers import Layer, Readable, read_layer
 from weightscape.probing.stacks import stack_layers
+from weightscape.probing.untouched import nothing_learned
 from weightscape.progress import Progress, silent
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 100
 
+_PASSING = (OSError, MissingExtra)
+"""What may be otherwise at the next try, with the same files: it is not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What was read. skipped: model to the reason why its layer could not be."""
+    """What was read. skipped: model to the reason why its layer could not be, now or before."""
 
     models: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +56,7 @@ def embed_new(
     read = 0
     for kept in chosen_experts(store, expert):
         try:
-            one = embed_group(store, kept, expert_groups(store), progress=progress)
+            one = with_current(store, kept, lambda it: embed_group(store, it, progress=progress))
         except AtlasError as problem:
             log.info("no vectors are added: %s", problem)
             continue
@@ -62,7 +72,6 @@ def embed_new(
 def embed_group(
     store: Store,
     kept: KeptExpert,
-    groups: Sequence[Group],
     *,
     only: Model | None = None,
     loaded: Expert | None = None,
@@ -70,41 +79,61 @@ def embed_group(
 ) -> Embedded:
     """Read the models of an expert's group that have no vector, or one of older files.
 
-    only: this one, and leave the others to the next who asks.
+    only: this one, and leave the others to the next who asks. A model that cannot be read as it is
+    stays so, with the reason, until its files are others or an expert is trained anew.
+
+    Raises NotFound where the expert was replaced meanwhile: what it has read means nothing to the
+    new one.
     """
-    members = [it for group in groups if group.name == kept.tree for it in group.models]
     with store.read() as connection:
-        there = vector_rows.read_models(connection, kept.id)
-    waiting = [
-        it
-        for it in members
-        if it.id not in there and it.status != "gone" and (only is None or it.id == only.id)
-    ]
+        trees = trees_of_group(kept.tree)
+        unread = vector_rows.unread_models(
+            connection, kept.id, trees, only=None if only is None else only.id
+        )
+        skipped = unreadable_rows.unreadable_models(connection, kept.id)
+    if only is not None:
+        skipped = {name: why for name, why in skipped.items() if name == only.name}
+    waiting = [it for it in unread if is_read(it)]
     if not waiting:
-        return Embedded()
-    expert = load_expert(kept.folder) if loaded is None else loaded
-    meter, skipped, done = Meter(), dict[str, str](), list[str]()
+        return Embedded(skipped=skipped)
+    expert = load_kept(kept) if loaded is None else loaded
+    meter, done = Meter(), list[str]()
     with progress.stage(f"reading {expert.layer}", total=len(waiting), unit="models") as advance:
         for start in range(0, len(waiting), _AT_ONCE):
             vectors: dict[int, tuple[str, Vector]] = {}
+            unreadable: dict[int, tuple[str, str]] = {}
             for model in waiting[start : start + _AT_ONCE]:
                 try:
                     with opened(model, meter) as checkpoint:
-                        vectors[model.id] = (model.fingerprint, vector_of(expert, checkpoint))
+                        read = _layers_of(expert, checkpoint)
+                    if (why := nothing_learned(expert, read)) is not None:
+                        raise MismatchedModels(why)
+                    vectors[model.id] = (model.fingerprint, _embedded(expert, read))
                     done.append(model.name)
                 except (WeightscapeError, OSError) as problem:
                     skipped[model.name] = str(problem)
+                    if not isinstance(problem, _PASSING):
+                        unreadable[model.id] = (model.fingerprint, str(problem))
                 advance(1)
             with store.write() as connection:
-                vector_rows.put_vectors(connection, kept.id, vectors)
+                unreadable_rows.put_unreadable(connection, kept.id, unreadable)
+                if not vector_rows.put_vectors(connection, kept.id, vectors):
+                    raise NotFound(f"the expert {kept.name!r} was trained again meanwhile")
     return Embedded(tuple(done), skipped, meter.bytes_read)
 
 
 def vector_of(expert: Expert, checkpoint: Readable) -> Vector:
     """Read an expert's layers of one model and give its vector."""
+    return _embedded(expert, _layers_of(expert, checkpoint))
+
+
+def _layers_of(expert: Expert, checkpoint: Readable) -> list[Layer]:
     wanted = zip(expert.layers, expert.shapes, strict=True)
-    read = [stack_layers([read_layer(checkpoint, name, shape=it)]) for name, it in wanted]
-    found: Vector = expert.embed(read)[0]
+    return [read_layer(checkpoint, name, shape=it) for name, it in wanted]
+
+
+def _embedded(expert: Expert, layers: Sequence[Layer]) -> Vector:
+    found: Vector = expert.embed([stack_layers([it]) for it in layers])[0]
     return found
 
 

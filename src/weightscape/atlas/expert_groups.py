@@ -1,10 +1,10 @@
 """Which models one expert can read: those of one tree, all whole or all LoRA adapters."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weightscape.catalog import families
 from weightscape.catalog import models as model_rows
+from weightscape.catalog.experts import peopled_trees
 from weightscape.catalog.records import Model
 from weightscape.catalog.store import Store
 
@@ -28,7 +28,7 @@ def expert_groups(store: Store) -> list[Group]:
         models = model_rows.all_models(connection, statuses=("pending", "ready", "gone"))
     found: dict[tuple[str, bool], list[Model]] = {}
     for model in models:
-        if model.tree_id is None or not _is_read(model):
+        if model.tree_id is None or not is_read(model):
             continue
         found.setdefault((trees[model.tree_id], model.kind == "adapter"), []).append(model)
     groups = [
@@ -43,11 +43,32 @@ def group_name(tree: str, low_rank: bool) -> str:
     return tree + ADAPTERS if low_rank else tree
 
 
-def group_of(groups: Sequence[Group], model: Model) -> Group | None:
-    """Find the group that a model is in, if any."""
-    return next((it for it in groups if any(one.id == model.id for one in it.models)), None)
+def trees_of_group(name: str) -> list[tuple[str, str]]:
+    """Tell the trees, each with a kind of models, whose group has this name.
+
+    A tree may itself be called "x+lora", so there may be two.
+    """
+    whole = [(name, "full")]
+    return [*whole, (name.removesuffix(ADAPTERS), "adapter")] if name.endswith(ADAPTERS) else whole
 
 
-def _is_read(model: Model) -> bool:
+def peopled_groups(store: Store) -> set[str]:
+    """Name the groups that have models, by one look and without opening what is kept of each."""
+    with store.read() as connection:
+        there = peopled_trees(connection)
+    return {group_name(tree, kind == "adapter") for tree, kind in there}
+
+
+def name_of_group(store: Store, model: Model) -> str | None:
+    """Name the group that a model is in, if any."""
+    if model.tree_id is None or not is_read(model):
+        return None
+    with store.read() as connection:
+        tree = families.get_tree(connection, model.tree_id)
+    return group_name(tree.name, model.kind == "adapter")
+
+
+def is_read(model: Model) -> bool:
+    """Tell whether a model has matrices that an expert may read."""
     # adapters that work beside the weights have no matrix of their base's
     return model.kind == "full" or bool(model.facts.adapter_ranks)

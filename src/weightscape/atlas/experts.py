@@ -119,7 +119,7 @@ def _train_one(job: Job, progress: Progress) -> Trained:
     else:
         expert, skipped = _train(job, identity, meters, progress)
         kept = publish(job, identity, expert)
-    new = embed_group(job.store, kept, expert_groups(job.store), loaded=expert, progress=progress)
+    new = embed_group(job.store, kept, loaded=expert, progress=progress)
     with job.store.read() as connection:
         read = vector_rows.read_models(connection, kept.id)
     touched = set(new.models) | (set() if there is not None else set(expert.known.names))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightscape.atlas.reading import Shelf, as_kept
 from weightscape.catalog.records import Model
-from weightscape.errors import MismatchedModels
+from weightscape.errors import NotFound
 from weightscape.io.tensors import TensorInfo
 from weightscape.probing.layers import Factored, Readable
 
@@ -66,11 +66,11 @@ def metered(checkpoint: Any, meter: Meter) -> Metered:
 
 @contextmanager
 def opened(model: Model, meter: Meter) -> Iterator[Metered]:
-    """Open a model of the atlas; raises MismatchedModels where its files are not what they were."""
+    """Open a model of the atlas; raises NotFound where its files are not what they were."""
     shelf = Shelf()
     try:
         if not as_kept(model, shelf):
-            raise MismatchedModels("its files are gone or were changed; add it again")
+            raise NotFound("its files are gone or were changed; add it again")
         yield metered(shelf.open(model.path), meter)
     finally:
         shelf.close()

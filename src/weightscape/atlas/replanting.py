@@ -7,7 +7,8 @@ known: <x - q, y - q> = <x, y> - <x, q> - <q, y> + <q, q>, all relative to the o
 import numpy as np
 from sqlalchemy import Connection
 
-from weightscape.catalog import families, findings, grams
+from weightscape.atlas.expert_groups import group_name
+from weightscape.catalog import experts, families, findings, grams
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.records import Model, TensorStatistics, Tree
 from weightscape.geometry.products import TreeGram, subset
@@ -28,6 +29,7 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
         first = next(it for it in waiting if it.id in readable)
         planted = families.ensure_tree(connection, tree.family_id, first.name, first.id)
         families.claim(connection, planted.id, [it.id for it in waiting])
+        _move_experts(connection, tree, planted)
         return planted
     products = subset(grams.load_tree_gram(connection, tree.id), [it.name for it in known])
     reference = candidates[_central(products, known, candidates)]
@@ -36,7 +38,15 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     held = families.claim(connection, planted.id, [it.id for it in (*known, *waiting)])
     places = [held[it.id] for it in known]
     _keep(connection, planted, products, places, [it.id for it in known].index(reference.id))
+    _move_experts(connection, tree, planted)
     return planted
+
+
+def _move_experts(connection: Connection, old: Tree, new: Tree) -> None:
+    """Let the experts of a tree's models, whole and adapters, go on reading them."""
+    for low_rank in (False, True):
+        moved = (group_name(it.name, low_rank) for it in (old, new))
+        experts.move_expert(connection, *moved)
 
 
 def rebased(gram: np.ndarray, reference: int) -> np.ndarray:

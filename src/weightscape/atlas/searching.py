@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weightscape.atlas.asking import Asked, ask_experts, untrained
-from weightscape.atlas.embedding import embed_new
+from weightscape.atlas.embedding import Embedded, embed_new
 from weightscape.atlas.labelling import refresh_labels
 from weightscape.catalog import texts as text_rows
 from weightscape.catalog import vectors as vector_rows
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 Finder = Literal["weights", "text"]
 BOTH: tuple[Finder, ...] = ("weights", "text")
+
+REASONS = 3
+"""Models that a note names with the reason why they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,12 @@ def search(
         log.info("texts stay as they were: %s", problem)
     asked, notes = Asked(), list[str]()
     if "weights" in by:
-        _, failed = embed_new(store, expert=expert, progress=progress)
+        embedded, failed = embed_new(store, expert=expert, progress=progress)
         asked = ask_experts(store, text, expert=expert, progress=progress)
         if not asked.probabilities and ("text" not in by or expert is not None):
             raise BadInput("; ".join(asked.notes) or untrained(store))
         notes = list(dict.fromkeys((*failed, *asked.notes)))
-        notes += _unread(store) if asked.probabilities else ()
+        notes += (*_unread(store), *_unreadable(embedded)) if asked.probabilities else ()
     words: dict[str, float] = {}
     if "text" in by:
         with store.read() as connection:
@@ -109,6 +112,18 @@ def _unread(store: Store) -> list[str]:
         return []
     which = "model is" if many == 1 else "models are"
     return [f"{many} {which} read by no expert, and found by words alone"]
+
+
+def _unreadable(embedded: Embedded) -> list[str]:
+    """Tell the first reasons why models could not be read."""
+    if not embedded.skipped:
+        return []
+    told = [f"{name}: {why}" for name, why in list(embedded.skipped.items())[:REASONS]]
+    more = len(embedded.skipped) - len(told)
+    which = "1 model" if len(embedded.skipped) == 1 else f"{len(embedded.skipped)} models"
+    return [
+        f"{which} could not be read: {'; '.join(told)}" + (f"; and {more} more" if more else "")
+    ]
 
 
 def _fused(asked: Asked, words: Mapping[str, float], by: Sequence[Finder], count: int) -> list[Hit]:

@@ -88,6 +88,11 @@ def allow_readers_beside_a_writer(engine: Engine) -> None:
         raw.close()
 
 
+def check_references_at_the_end(connection: Connection) -> None:
+    """Let SQLite check foreign keys when the transaction ends: a table may be made anew in it."""
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+
+
 def insert_missing(connection: Connection, table: Table) -> Insert:
     """Build an INSERT that leaves rows alone whose key is already there."""
     if connection.dialect.name == "postgresql":

@@ -5,21 +5,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from weightscape.catalog.records import KeptExpert
-from weightscape.catalog.schema import probe_experts, probe_vectors
+from weightscape.catalog.schema import (
+    models,
+    probe_experts,
+    probe_unreadable,
+    probe_vectors,
+    trees,
+)
 from weightscape.errors import UnknownName
 
 
 def keep_expert(connection: Connection, expert: KeptExpert) -> KeptExpert:
     """Keep an expert in place of an older one of its name, whose vectors are deleted.
 
-    Returns it with its id and its time.
+    Returns it with its time and its id, which no other expert ever had.
     """
-    old = select(probe_experts.c.id).where(probe_experts.c.name == expert.name)
-    for expert_id in list(connection.execute(old).scalars()):
-        _delete(connection, expert_id)
+    _forget(connection, expert.name)
     made = expert.made or datetime.now(UTC).isoformat(timespec="seconds")
     row = {
         "name": expert.name,
@@ -54,16 +58,46 @@ def get_expert(connection: Connection, name: str) -> KeptExpert:
     return _expert(connection, row)
 
 
-def forget_expert(connection: Connection, name: str) -> KeptExpert:
-    """Delete an expert and its vectors (never its files); raises UnknownName."""
-    expert = get_expert(connection, name)
-    _delete(connection, expert.id)
-    return expert
+def is_kept(connection: Connection, expert_id: int) -> bool:
+    """Tell whether an expert is still there, or was replaced."""
+    mine = select(probe_experts.c.id).where(probe_experts.c.id == expert_id)
+    return connection.execute(mine).first() is not None
 
 
-def _delete(connection: Connection, expert_id: int) -> None:
-    connection.execute(delete(probe_vectors).where(probe_vectors.c.expert_id == expert_id))
-    connection.execute(delete(probe_experts).where(probe_experts.c.id == expert_id))
+def peopled_trees(connection: Connection) -> set[tuple[str, str]]:
+    """Tell the trees that have models, but removed ones: each one's name with the models' kind."""
+    query = (
+        select(trees.c.name, models.c.kind)
+        .join(trees, trees.c.id == models.c.tree_id)
+        .where(models.c.status != "removed")
+        .distinct()
+    )
+    return {(row.name, row.kind) for row in connection.execute(query)}
+
+
+def move_expert(connection: Connection, name: str, tree: str) -> None:
+    """Give an expert to another tree, and that one's name; nothing where no expert is so called.
+
+    Of two experts that one tree would have then, the newer stays with its vectors.
+    """
+    known = {it.name: it for it in all_experts(connection)}
+    if name not in known or name == tree:
+        return
+    if tree in known:
+        newer, older = sorted((known[name], known[tree]), key=lambda it: (it.made, it.id))[::-1]
+        _forget(connection, older.name)
+        name = newer.name
+    moved = update(probe_experts).where(probe_experts.c.name == name)
+    connection.execute(moved.values(name=tree, tree=tree))
+
+
+def _forget(connection: Connection, name: str) -> None:
+    """Delete an expert, if there is one of that name, and all that it read; never its files."""
+    mine = probe_experts.c.name == name
+    which = select(probe_experts.c.id).where(mine).scalar_subquery()
+    for table in (probe_vectors, probe_unreadable):
+        connection.execute(delete(table).where(table.c.expert_id == which))
+    connection.execute(delete(probe_experts).where(mine))
 
 
 def _expert(connection: Connection, row: Row[Any]) -> KeptExpert:

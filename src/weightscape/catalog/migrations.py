@@ -190,7 +190,52 @@ def _keep_probes(connection: Connection) -> None:
     dialect.add_full_text(connection)
 
 
-STEPS: tuple[Step, ...] = (_keep_paths, _keep_results, _keep_studies, _keep_probes)
+def _keep_why_unread(connection: Connection) -> None:
+    """5 -> 6: why experts could not read models; an expert's id is never given again.
+
+    SQLite numbers the rows of a table as it was made, so the table of experts is made anew; the
+    vectors stay where they are and find their experts again before the step is kept.
+    """
+    frozen = MetaData()
+    Table("models", frozen, Column("id", Integer, primary_key=True))
+    experts = Table(
+        "probe_experts",
+        frozen,
+        Column("id", Integer, primary_key=True),
+        Column("name", Text, nullable=False, unique=True),
+        Column("folder", Text, nullable=False),
+        Column("tree", Text, nullable=False),
+        Column("layer", Text, nullable=False),
+        Column("encoder", Text, nullable=False),
+        Column("made", Text, nullable=False),
+        Column("told", JSON, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    unreadable = Table(
+        "probe_unreadable",
+        frozen,
+        Column("expert_id", ForeignKey("probe_experts.id"), primary_key=True),
+        Column("model_id", ForeignKey("models.id"), primary_key=True),
+        Column("fingerprint", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+    )
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(select(experts).order_by(experts.c.id)).mappings().all()
+        dialect.check_references_at_the_end(connection)
+        experts.drop(connection)
+        experts.create(connection)
+        if rows:
+            connection.execute(insert(experts), [dict(row) for row in rows])
+    unreadable.create(connection)
+
+
+STEPS: tuple[Step, ...] = (
+    _keep_paths,
+    _keep_results,
+    _keep_studies,
+    _keep_probes,
+    _keep_why_unread,
+)
 """STEPS[i] changes the tables of version i + 1 into those of version i + 2, keeping the rows."""
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from weightscape.catalog import findings
 from weightscape.catalog.names import free_name
+from weightscape.catalog.parting import parted
 from weightscape.catalog.places import leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
 from weightscape.catalog.schema import models, places
@@ -50,6 +51,15 @@ def all_models(connection: Connection, *, statuses: Iterable[Status] | None = No
     if statuses is not None:
         query = query.where(models.c.status.in_(tuple(statuses)))
     return [_model(row) for row in connection.execute(query)]
+
+
+def by_ids(connection: Connection, model_ids: Iterable[int]) -> list[Model]:
+    """Load these models, by order of registration."""
+    found = []
+    for some in parted(sorted(model_ids)):
+        query = select(models).where(models.c.id.in_(some)).order_by(models.c.id)
+        found += [_model(row) for row in connection.execute(query)]
+    return found
 
 
 def get(connection: Connection, name: str) -> Model:

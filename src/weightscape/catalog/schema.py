@@ -295,7 +295,9 @@ model_texts = Table(
     Column("card", Text, nullable=False),
 )
 
-# a trained expert's files lie in `folder`; `encoder` is what its text encoder is opened by
+# a trained expert's files lie in `folder`; `encoder` is what its text encoder is opened by. An id
+# is never given again: who reads models by an expert that is replaced meanwhile must not write what
+# it read under the new one
 probe_experts = Table(
     "probe_experts",
     metadata,
@@ -307,6 +309,7 @@ probe_experts = Table(
     Column("encoder", Text, nullable=False),
     Column("made", Text, nullable=False),
     Column("told", JSON, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # what an expert reads from a model's layer; `fingerprint` is the model's when it was read
@@ -317,6 +320,16 @@ probe_vectors = Table(
     Column("model_id", ForeignKey("models.id"), primary_key=True),
     Column("fingerprint", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
+)
+
+# why an expert could not read a model, as of that fingerprint: its files are not opened again
+probe_unreadable = Table(
+    "probe_unreadable",
+    metadata,
+    Column("expert_id", ForeignKey("probe_experts.id"), primary_key=True),
+    Column("model_id", ForeignKey("models.id"), primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 skipped = Table(

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import update as change
 
 from weightscape.catalog import dialect
-from weightscape.catalog.models import all_models
+from weightscape.catalog.models import by_ids
 from weightscape.catalog.parting import parted
 from weightscape.catalog.records import Model
 from weightscape.catalog.schema import model_texts, models
@@ -74,8 +74,7 @@ def stale(connection: Connection) -> list[Model]:
             )
         )
     )
-    wanted = set(connection.execute(unread).scalars())
-    return [it for it in all_models(connection) if it.id in wanted] if wanted else []
+    return by_ids(connection, connection.execute(unread).scalars())
 
 
 def put_texts(connection: Connection, read: Sequence[tuple[Model, ModelText]]) -> None:

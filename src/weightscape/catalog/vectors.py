@@ -1,14 +1,17 @@
 """Vectors: what an expert read from the models' layers, kept so that no checkpoint is opened."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Exists, Table, delete, exists, func, insert, or_, select
 
+from weightscape.catalog.experts import is_kept
+from weightscape.catalog.models import by_ids
 from weightscape.catalog.parting import parted
-from weightscape.catalog.schema import models, probe_vectors
+from weightscape.catalog.records import Model
+from weightscape.catalog.schema import models, probe_unreadable, probe_vectors, trees
 from weightscape.errors import AtlasError
 
 Vector = Float32[np.ndarray, "width"]
@@ -24,8 +27,13 @@ class KeptVectors:
 
 def put_vectors(
     connection: Connection, expert_id: int, read: Mapping[int, tuple[str, Vector]]
-) -> None:
-    """Keep a vector for each model id, with the model's fingerprint, in place of older ones."""
+) -> bool:
+    """Keep a vector for each model id, with the model's fingerprint, in place of older ones.
+
+    False, and nothing is kept, where the expert was replaced since the models were read by it.
+    """
+    if not is_kept(connection, expert_id):
+        return False
     for some in parted(read):
         mine = (probe_vectors.c.expert_id == expert_id) & probe_vectors.c.model_id.in_(some)
         connection.execute(delete(probe_vectors).where(mine))
@@ -40,6 +48,7 @@ def put_vectors(
     ]
     if rows:
         connection.execute(insert(probe_vectors), rows)
+    return True
 
 
 def load_vectors(connection: Connection, expert_id: int) -> KeptVectors:
@@ -79,14 +88,65 @@ def read_models(connection: Connection, expert_id: int) -> set[int]:
     return set(connection.execute(query).scalars())
 
 
+def get_vector(connection: Connection, expert_id: int, model_id: int) -> Vector | None:
+    """Load one model's vector; None where there is none, or one of older files."""
+    query = (
+        select(probe_vectors.c.vector)
+        .join(models, models.c.id == probe_vectors.c.model_id)
+        .where(probe_vectors.c.expert_id == expert_id)
+        .where(probe_vectors.c.model_id == model_id)
+        .where(models.c.fingerprint == probe_vectors.c.fingerprint)
+    )
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else np.frombuffer(found, dtype="<f4").astype(np.float32)
+
+
+def unread_models(
+    connection: Connection,
+    expert_id: int,
+    trees_and_kinds: Iterable[tuple[str, str]],
+    *,
+    only: int | None = None,
+) -> list[Model]:
+    """Load the models of these trees (each with a kind) that an expert is still to read.
+
+    only: look at the model of this id alone. Models whose files are gone are left out, and those
+    that the expert could not read as they are.
+    """
+    inside = [
+        (models.c.kind == kind) & models.c.tree_id.in_(select(trees.c.id).where(trees.c.name == it))
+        for it, kind in trees_and_kinds
+    ]
+    query = (
+        select(models.c.id)
+        .where(models.c.status.in_(("pending", "ready")))
+        .where(or_(*inside))
+        .where(~_of_model(probe_vectors, expert_id))
+        .where(~_of_model(probe_unreadable, expert_id))
+    )
+    if only is not None:
+        query = query.where(models.c.id == only)
+    return by_ids(connection, connection.execute(query).scalars())
+
+
 def count_unread(connection: Connection) -> int:
     """Count the models, but the removed, of which no expert has an up-to-date vector."""
+    # gathered once: asked model by model, a database without an index by model looks at every
+    # vector for each
     read = (
         select(probe_vectors.c.model_id)
-        .where(probe_vectors.c.model_id == models.c.id)
+        .join(models, models.c.id == probe_vectors.c.model_id)
         .where(probe_vectors.c.fingerprint == models.c.fingerprint)
     )
     query = (
-        select(func.count(models.c.id)).where(models.c.status != "removed").where(~read.exists())
+        select(func.count(models.c.id))
+        .where(models.c.status != "removed")
+        .where(models.c.id.not_in(read))
     )
     return int(connection.execute(query).scalar_one())
+
+
+def _of_model(kept: Table, expert_id: int) -> Exists:
+    """Ask whether an expert has a row, as of the model's present files."""
+    mine = (kept.c.expert_id == expert_id) & (kept.c.model_id == models.c.id)
+    return exists().where(mine & (kept.c.fingerprint == models.c.fingerprint))

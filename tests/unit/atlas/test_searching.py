@@ -7,7 +7,7 @@ from planted_experts import CLASSES, plant_expert, save_meanings
 from weightscape.atlas import labelling
 from weightscape.atlas.asking import ask_experts
 from weightscape.atlas.searching import search
-from weightscape.catalog import experts, models, vectors
+from weightscape.catalog import experts, families, models, vectors
 from weightscape.catalog.records import KeptExpert, Label, Model, ModelFacts
 from weightscape.catalog.store import Store
 from weightscape.errors import BadInput, UnknownName
@@ -42,7 +42,7 @@ def store(tmp_path):
         yield opened
 
 
-def register(store, names):
+def register(store, names, tree=None):
     found = [
         Model(
             name=name,
@@ -58,7 +58,12 @@ def register(store, names):
         for name in names
     ]
     with store.write() as connection:
-        return {it.name: it for it in models.register(connection, found)}
+        added = models.register(connection, found)
+        if tree is not None:
+            family = families.ensure_family(connection, "f", [("w", (2, 2))], "full")
+            planted = families.ensure_tree(connection, family.id, tree)
+            families.claim(connection, planted.id, [it.id for it in added])
+        return {it.name: it for it in added}
 
 
 def install(store, trained, trees=("old", "new"), **changes):
@@ -66,7 +71,7 @@ def install(store, trained, trees=("old", "new"), **changes):
     folder, encoder, made = trained
     for tree in trees:
         expert, knows = made[tree]
-        rows = register(store, knows)
+        rows = register(store, knows, tree)
         kept = KeptExpert(f"{tree} expert", str(folder / tree), tree, expert.layer, encoder)
         with store.write() as connection:
             kept = experts.keep_expert(connection, replace(kept, **changes))

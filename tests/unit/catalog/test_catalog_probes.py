@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weightscape.catalog import experts, labels, models, texts, vectors
+from weightscape.catalog import experts, labels, models, texts, unreadable, vectors
 from weightscape.catalog.records import KeptExpert, Label
 from weightscape.catalog.store import Store
 from weightscape.errors import AtlasError, UnknownName
@@ -78,13 +78,55 @@ def test_an_expert_of_the_same_name_takes_the_older_one_s_place(store, three):
         assert vectors.load_vectors(connection, second.id).models == ()
 
 
+def test_an_expert_s_id_is_never_given_again_and_what_an_older_one_read_is_not_kept(store, three):
+    a, *_ = three
+    with store.write() as connection:
+        first = experts.keep_expert(connection, expert())
+        second = experts.keep_expert(connection, expert())
+        assert second.id != first.id
+        assert not vectors.put_vectors(connection, first.id, {a.id: (a.fingerprint, np.ones(2))})
+        unreadable.put_unreadable(connection, first.id, {a.id: (a.fingerprint, "why")})
+        assert vectors.put_vectors(connection, second.id, {a.id: (a.fingerprint, np.ones(2))})
+    with store.read() as connection:
+        assert vectors.load_vectors(connection, first.id).models == ()
+        assert vectors.load_vectors(connection, second.id).models == ("a",)
+        assert unreadable.unreadable_models(connection, first.id) == {}
+
+
+def test_an_expert_moves_to_another_tree_and_the_newer_of_two_stays(store, three):
+    a, *_ = three
+    with store.write() as connection:
+        for name, made in (("old", "2001"), ("new", "2002"), ("newest", "2003")):
+            kept = experts.keep_expert(connection, expert(name, tree=name, made=made, layer=made))
+            vectors.put_vectors(connection, kept.id, {a.id: (a.fingerprint, np.ones(2))})
+        experts.move_expert(connection, "nobody", "elsewhere")
+        experts.move_expert(connection, "newest", "new")
+        experts.move_expert(connection, "old", "new")
+        experts.move_expert(connection, "new", "moved")
+        (left,) = experts.all_experts(connection)
+        assert (left.name, left.tree, left.layer) == ("moved", "moved", "2003")
+        assert vectors.load_vectors(connection, left.id).models == ("a",)
+
+
+def test_reasons_are_kept_until_the_files_or_the_expert_are_others(store, three):
+    a, b, _ = three
+    with store.write() as connection:
+        kept = experts.keep_expert(connection, expert())
+        why = {it.id: (it.fingerprint, f"{it.name} is odd") for it in three}
+        why[b.id] = ("before", "b was odd")
+        unreadable.put_unreadable(connection, kept.id, why)
+        unreadable.put_unreadable(connection, kept.id, {a.id: (a.fingerprint, "it is odd")})
+        models.remove(connection, ["c"])
+        assert unreadable.unreadable_models(connection, kept.id) == {"a": "it is odd"}
+        again = experts.keep_expert(connection, expert())
+        assert unreadable.unreadable_models(connection, again.id) == {}
+
+
 def test_an_unknown_expert_is_named_with_the_nearest(store):
     with store.write() as connection:
         experts.keep_expert(connection, expert("minilm"))
         with pytest.raises(UnknownName, match="nearest: minilm"):
             experts.get_expert(connection, "minilmm")
-        assert experts.forget_expert(connection, "minilm").name == "minilm"
-        assert experts.all_experts(connection) == []
 
 
 def test_vectors_come_back_as_they_were_in_the_order_of_registration(store, three):

@@ -141,7 +141,7 @@ def test_an_atlas_of_version_3_keeps_its_results_and_learns_to_keep_studies(
 @pytest.mark.parametrize(
     "table",
     "paths results studies study_batches trials labels label_words model_texts model_words "
-    "words_changed probe_experts probe_vectors".split(),
+    "words_changed probe_experts probe_vectors probe_unreadable".split(),
 )
 def test_a_migrated_atlas_has_the_same_constraints_as_a_new_one(
     old_atlas: Path, tmp_path: Path, table: str
@@ -181,6 +181,30 @@ def test_an_atlas_of_version_4_keeps_its_studies_and_learns_to_keep_labels_and_e
             assert texts.search_words(connection, "sentiments", 5).models == ("tuned",)
             assert vectors.load_vectors(connection, expert.id).models == ("base",)
             assert studies.get_study(connection, "s").identity == {"seed": 1}
+
+
+def test_an_atlas_of_version_5_keeps_its_experts_with_their_vectors_under_ids_of_their_own(
+    old_atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "STEPS", migrations.STEPS[:4])
+        Store.open(old_atlas).close()
+    database = sqlite3.connect(old_atlas / "atlas.sqlite")
+    added = "insert into probe_experts values (?, ?, 'out', 'oak', 'w', 'packaged', '2001', '{}')"
+    database.executemany(added, [(3, "oak"), (7, "elm")])
+    print = database.execute("select fingerprint from models where name = 'base'").fetchone()[0]
+    read = "insert into probe_vectors select ?, id, ?, ? from models where name = 'base'"
+    database.execute(read, (3, print, np.ones(2, "<f4").tobytes()))
+    database.commit()
+    database.close()
+    with Store.open(old_atlas) as store, store.write() as connection:
+        assert {it.id: it.name for it in experts.all_experts(connection)} == {3: "oak", 7: "elm"}
+        assert vectors.load_vectors(connection, 3).models == ("base",)
+        elm = experts.get_expert(connection, "elm")
+        assert experts.keep_expert(connection, elm).id == 8
+        assert experts.keep_expert(connection, elm).id == 9
+    with Store.open(old_atlas) as store, store.read() as connection:
+        assert connection.exec_driver_sql("pragma foreign_key_check").all() == []
 
 
 def add_a_column(connection: Connection) -> None:
