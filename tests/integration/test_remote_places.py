@@ -28,6 +28,7 @@ from weightscape.io import (
 )
 from weightscape.io.download import download
 from weightscape.io.remote_folder import open_folder
+from weightscape.tasks.hub import needs_cache
 
 LAYER = "encoder.layer.1.weight"
 
@@ -103,6 +104,14 @@ def test_what_a_hub_has_not_is_said_in_one_line(server, tmp_path):
     server.answer = lambda path, found: (404, {"X-Error-Code": "RevisionNotFound"}, b"")
     with pytest.raises(NotFound, match="no such revision"):
         open_remote("org/name@other")
+
+
+def test_a_hub_that_may_not_be_asked_is_not_said_to_be_away(monkeypatch, pauses):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for ask_for in (open_remote, needs_cache):
+        with pytest.raises(NotFound, match="no such .*folder, and HF_HUB_OFFLINE forbids"):
+            ask_for("org/none")
+    assert not pauses
 
 
 def test_a_hub_that_is_busy_or_away_is_tried_again(server, tmp_path, monkeypatch, pauses):

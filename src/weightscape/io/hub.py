@@ -67,41 +67,48 @@ def is_safe(path: str) -> bool:
     return bool(posix.name) and path.isprintable() and not outside and posix.as_posix() == path
 
 
-def _asked(place: HubPlace) -> "ModelInfo":
-    from huggingface_hub import HfApi
+def refusal(error: Exception) -> str | None:
+    """Say in words why the hub does not give a model; None where it did not come to say.
+
+    error: what huggingface_hub raised.
+    """
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    here = f"{place.shown}: "
+    if isinstance(error, HFValidationError):
+        return "it is no id of a hub's model"
+    if isinstance(error, GatedRepoError):  # before those that have no such model: it is one
+        return "the hub gives it only to those who log in (HF_TOKEN)"
+    if isinstance(error, RevisionNotFoundError):
+        return "the hub's model has no such revision"
+    if isinstance(error, RepositoryNotFoundError):
+        return "no such model on the hub; a private one needs HF_TOKEN"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE forbids asking the hub"
+    return None
+
+
+def _asked(place: HubPlace) -> "ModelInfo":
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
         return HfApi(endpoint=endpoint()).model_info(
             place.repository, revision=place.revision, files_metadata=True, timeout=15
         )
-    except HFValidationError:
-        raise NotFound(f"{here}is no id of a hub's model") from None
-    except GatedRepoError:
-        raise NotFound(f"{here}the hub gives it only to those who log in (HF_TOKEN)") from None
-    except RevisionNotFoundError:
-        raise NotFound(f"{here}the hub's model has no such revision") from None
-    except RepositoryNotFoundError:
-        raise NotFound(
-            f"{here}no such file or folder, and no such model on the hub; a private one needs "
-            "HF_TOKEN"
-        ) from None
-    except OfflineModeIsEnabled:
-        raise NotFound(f"{here}is not here, and HF_HUB_OFFLINE forbids asking the hub") from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in (408, 425, 429) or status >= 500:
-            raise Broken(f"the hub answers with status {status}", unheard=True) from None
-        raise NotFound(f"{here}the hub answers with status {status}") from None
     except Exception as error:  # each version of the library has its transport's errors
+        if (why := refusal(error)) is not None:
+            raise NotFound(f"{place.shown}: no such file or folder, and {why}") from None
+        if isinstance(error, HfHubHTTPError):
+            status = error.response.status_code
+            if status in (408, 425, 429) or status >= 500:
+                raise Broken(f"the hub answers with status {status}", unheard=True) from None
+            raise NotFound(f"{place.shown}: the hub answers with status {status}") from None
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if kinds & {"TransportError", "OSError"}:
             reason = f"the hub cannot be reached ({type(error).__name__})"
