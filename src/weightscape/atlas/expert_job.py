@@ -19,9 +19,9 @@ from weightscape.catalog.store import Store
 from weightscape.errors import UnknownName, WeightscapeError
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
+from weightscape.probing.preparing import LEAST_MODELS
 from weightscape.probing.saving import load_expert, save_expert
 from weightscape.probing.settings import ProbeTraining
-from weightscape.probing.training import LEAST_MODELS
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
 from weightscape.probing.layer_set import Opener, read_set
 from weightscape.probing.layers import Readable
+from weightscape.probing.preparing import LEAST_MODELS
 from weightscape.probing.prompts import text_vectors
-from weightscape.probing.training import LEAST_MODELS, train_expert
+from weightscape.probing.training import train_expert
 from weightscape.progress import Progress, silent
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from weightscape.probing.fitting import Models
 from weightscape.probing.heads import LabelHead, TextHead, TextLoss, text_loss
 from weightscape.probing.leave_one_out import Regression, RidgeProbes
 from weightscape.probing.network import Network
@@ -22,6 +23,7 @@ from weightscape.probing.scores import calibrate, mean_auc
 
 _MIDDLE = 0.5
 _TEXT_STEPS, _TEXT_LOOK, _TEXT_RATE = 150, 10, 3e-3
+_ATTENTION_STEPS, _ATTENTION_RATE = 150, 1e-2
 _TEXT_RIDGE = 0.1
 """Of the first guess at the text head, in units of a text vector's squared length."""
 
@@ -30,16 +32,19 @@ _TEXT_RIDGE = 0.1
 def assemble(
     network: Network, probes: RidgeProbes, solved: Regression, members: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Write the regression into a network; return its axes and the left-out vectors.
+    """Write the regression into a network's probes; return its axes and the left-out vectors.
 
-    axes: [labels, width], what each label is in the vectors' space. vectors: [N, width], of the
-    training models, each by a regression without it.
+    axes: [labels, width], what each label is in the vectors' space. vectors: [N, layers, width],
+    of the training models, each by a regression without it: what each layer says, whose mean is
+    the prediction.
     """
     middle = members.mean(0)
-    predicted = solved.left_out - middle
-    axes = _axes(predicted, network.layers.width)
-    weights, constants = solved.weights()
     layers = len(network.layers.probes)
+    axes = _axes(solved.left_out - middle, network.layers.width)
+    each = [solved.left_out - middle]
+    if layers > 1:
+        each = [it - middle for it in solved.left_out_by_layer(probes.features)]
+    weights, constants = solved.weights(probes.features)
     start = 0
     for place, probe in enumerate(network.layers.probes):
         assert isinstance(probe, ProbeX)
@@ -58,10 +63,43 @@ def assemble(
             encoder = torch.cat([bent + plain, bent - plain], 1)
         # several layers are averaged, and the regression is their sum
         probe.encoder.copy_(layers * axes.T @ encoder)
-        probe.bias.copy_((constants - middle) @ axes)
-    if network.labels is not None:
-        _set_labels(network.labels, predicted @ axes @ axes.T, axes, members)
-    return axes, predicted @ axes
+        probe.bias.copy_((constants[place] - middle) @ axes)
+    return axes, torch.stack(each, 1) @ axes
+
+
+def fit_attention(
+    network: Network, each: Tensor, members: Tensor, valid: Models, axes: Tensor
+) -> Tensor:
+    """Learn which layer counts for which model; return the vectors [N, width] by that.
+
+    each: [N, layers, width], left-out. It begins with the mean of the layers, which is kept where
+    nothing else is better on the validation models.
+    """
+    layers = network.layers
+    if each.shape[1] == 1:
+        return each[:, 0]
+    with torch.no_grad():
+        valid_each = layers.each(valid.stacks)
+    middle = members.mean(0)
+    best, score = [it.detach().clone() for it in (layers.keys, layers.favour)], -math.inf
+    learned = [layers.keys, layers.favour]
+    optimizer = torch.optim.AdamW(learned, lr=_ATTENTION_RATE, weight_decay=1e-2)
+    for step in range(_ATTENTION_STEPS + 1):
+        if step % _TEXT_LOOK == 0:
+            with torch.no_grad():
+                area = mean_auc(layers.pooled(valid_each) @ axes.T, valid.members)
+                if area > score:
+                    score = area
+                    best = [it.detach().clone() for it in learned]
+        loss = (layers.pooled(each) @ axes.T + middle - members).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        for mine, kept in zip(learned, best, strict=True):
+            mine.copy_(kept)
+        pooled: Tensor = layers.pooled(each)
+        return pooled
 
 
 def _axes(predicted: Tensor, width: int) -> Tensor:
@@ -75,10 +113,12 @@ def _axes(predicted: Tensor, width: int) -> Tensor:
     return leading
 
 
-def _set_labels(head: LabelHead, predicted: Tensor, axes: Tensor, members: Tensor) -> None:
+@torch.no_grad()
+def fit_labels(head: LabelHead, vectors: Tensor, axes: Tensor, members: Tensor) -> None:
+    """Fit the head of classes on left-out vectors [N, width]."""
     # of the predictions as they are: one slope and shift are right for rare and frequent classes
     away = members.mean(0) - _MIDDLE
-    fitted = calibrate(predicted + away, members)
+    fitted = calibrate(vectors @ axes.T + away, members)
     head.weight.copy_(fitted.slope * axes)
     head.bias.copy_(fitted.shift + fitted.slope * away)
 

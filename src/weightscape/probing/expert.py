@@ -26,8 +26,9 @@ Layers = Stack | Sequence[Stack]
 class KnownModels:
     """The models that an expert was trained with.
 
-    held_out: which of them only told when to stop. vectors: [N, width], as `Expert.embed` gives
-    them. distances: of the read layer from the centre of the tree.
+    held_out: which of them only told when to stop. vectors: [N, width]; of those held out as
+    `Expert.embed` gives them, of the others by a regression without them (see `Expert.in_sample`).
+    distances: of the read layer from the centre of the tree.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,14 @@ class Expert:
     def layer(self) -> str:
         """Name the layer that is read, the first of several."""
         return self.layers[0]
+
+    @property
+    def in_sample(self) -> bool:
+        """Tell whether the training models' vectors are by what was learned from them.
+
+        They then say what these models were told to know, and are no witness of it.
+        """
+        return self.how.way == "descent"
 
     @property
     def shapes(self) -> tuple[LayerShape, ...]:

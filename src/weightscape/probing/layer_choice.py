@@ -7,6 +7,7 @@ settle. Everything is judged on models that neither was fitted on.
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from weightscape.io.json_files import read_json
 from weightscape.probing.files import write_text
 from weightscape.probing.layer_set import LayerSet
 from weightscape.probing.layers import Readable, layer_shape, read_layer, same_layer
+from weightscape.probing.preparing import classes_to_learn
 from weightscape.probing.scores import mean_auc
 from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.stacks import DenseStack, Stack
@@ -111,7 +113,10 @@ def choose_layer(
                 how=short,
                 progress=progress,
             )
-            trained[layer] = expert.metrics["label_auc"]
+            area = expert.metrics.get("label_auc", math.nan)
+            if not math.isnan(area):
+                trained[layer] = area
+    # where the validation models divide no class of the short trainings, the ridge decides
     scores = trained or {layer: ridge[layer] for layer in best}
     choice = LayerChoice(min(scores, key=lambda it: (-scores[it], it)), ridge, trained)
     if kept is not None:
@@ -133,11 +138,9 @@ def _ridge_score(
     train, valid = torch.nonzero(~out)[:, 0], torch.nonzero(out)[:, 0]
     if len(train) < 2 or not len(valid):
         raise MismatchedModels("too few models have this layer")
-    every = sorted(frozenset().union(*(labels.get(name, frozenset()) for name in layer_set.names)))
-    members = torch.tensor(
-        [[float(it in labels.get(name, ())) for it in every] for name in layer_set.names],
-        dtype=torch.float64,
-    ).view(len(layer_set), len(every))
+    own = [labels.get(name, frozenset()) for name in layer_set.names]
+    every = classes_to_learn(own, [own[place] for place in train.tolist()])
+    members = torch.tensor([[float(it in one) for it in every] for one in own], dtype=torch.float64)
     gram = centred_gram(layer_set.stack, train)
     size = float(gram[train, train].mean())
     if size <= 0.0:
@@ -146,16 +149,30 @@ def _ridge_score(
         lengths = gram.diagonal().clamp_min(1e-12 * size).sqrt()
         gram = gram * (size / lengths[:, None] / lengths)
     inner, across = gram[train][:, train] / size, gram[valid][:, train] / size
+    told = members[train] - members[train].mean(0)
     values, vectors = torch.linalg.eigh(inner)
-    mean = members[train].mean(0)
-    turned = vectors.T @ (members[train] - mean)
     scores = [
-        mean_auc(across @ (vectors @ (turned / (values + penalty)[:, None])), members[valid])
-        for penalty in PENALTIES
+        mean_auc(across @ (_inverse(values, vectors, it) @ told), members[valid])
+        for it in PENALTIES
     ]
     if not np.isfinite(scores).any():
-        raise MismatchedModels("no label divides its validation models")
+        # no class divides the validation models: each training model is told by the others instead
+        scores = [
+            mean_auc(_left_out(_inverse(values, vectors, it), told), members[train])
+            for it in PENALTIES
+        ]
+    if not np.isfinite(scores).any():
+        raise MismatchedModels("no label divides its models")
     return float(np.nanmax(scores))
+
+
+def _inverse(values: Tensor, vectors: Tensor, penalty: float) -> Tensor:
+    return (vectors / (values + penalty)) @ vectors.T
+
+
+def _left_out(inverse: Tensor, told: Tensor) -> Tensor:
+    """Predict each model's labels by a regression without it (see `leave_one_out`)."""
+    return told - inverse @ told / inverse.diagonal()[:, None]
 
 
 def centred_gram(stack: Stack, train: Tensor) -> Tensor:

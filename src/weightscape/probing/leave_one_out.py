@@ -52,6 +52,15 @@ class RidgeProbes(nn.Module):
         # how much the sizes of answers count beside the answers themselves
         self.kinks = nn.Parameter(torch.tensor(0.3)) if relu else None
 
+    @property
+    def features(self) -> list[int]:
+        """Tell how many of the features are of each layer, in their order."""
+        kinds = 1 if self.kinks is None else 2
+        return [
+            kinds * probes.shape[1] * projection.shape[0]
+            for probes, projection in zip(self.probes, self.projections, strict=True)
+        ]
+
     def forward(self, stacks: Sequence[Stack]) -> Tensor:
         """Give what the regression sees of N models, [N, features], one after the other layer."""
         seen = []
@@ -71,6 +80,7 @@ class Regression:
 
     duals: [N, labels], which the models' inner products weigh. left_out: predictions [N, labels]
     of each model by the others. mean: of the features; size: mean square of their lengths.
+    inverse: of the inner products with the penalty, [N, N].
     """
 
     features: Tensor
@@ -78,17 +88,39 @@ class Regression:
     size: Tensor
     duals: Tensor
     left_out: Tensor
+    inverse: Tensor
 
     def predict(self, features: Tensor) -> Tensor:
         """Predict the labels [M, labels] of other models by their features."""
         inner = (features - self.mean) @ self.features.T / self.size + _FREE
         return (inner.double() @ self.duals).float() + _MIDDLE
 
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """Give the regression as weights [features, labels] and constants [labels]."""
+    def weights(self, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Give the regression as weights [features, labels] and constants [layers, labels].
+
+        sizes: of the features of each layer. The mean over layers of what is a constant for one,
+        and of as many times what its weights give, is the prediction.
+        """
         weights = self.features.T @ self.duals.float() / self.size
-        constants = _FREE * self.duals.sum(0).float() + _MIDDLE - self.mean @ weights
-        return weights, constants
+        parts = zip(
+            torch.split(self.mean, list(sizes)), torch.split(weights, list(sizes)), strict=True
+        )
+        free = _FREE * self.duals.sum(0).float() + _MIDDLE
+        return weights, torch.stack([free - len(sizes) * (mean @ own) for mean, own in parts])
+
+    def left_out_by_layer(self, sizes: Sequence[int]) -> list[Tensor]:
+        """Part the left-out predictions by layers: [N, labels] each, whose mean they are.
+
+        Without model i, model j's dual is ``a_j - A_ji a_i / A_ii``, and i's is nought.
+        """
+        own = self.duals / self.inverse.diagonal()[:, None]
+        free = _FREE * (self.duals.sum(0) - self.inverse.sum(0)[:, None] * own) + _MIDDLE
+        found = []
+        for features in torch.split(self.features, list(sizes), 1):
+            inner = (features @ features.T / self.size).double()
+            told = inner @ self.duals - (inner * self.inverse).sum(1)[:, None] * own
+            found.append((len(sizes) * told + free).float())
+        return found
 
 
 def regress(probes: RidgeProbes, stacks: Sequence[Stack], members: Tensor) -> Regression:
@@ -105,7 +137,8 @@ def regress(probes: RidgeProbes, stacks: Sequence[Stack], members: Tensor) -> Re
     wanted = members.double() - _MIDDLE
     duals = inverse @ wanted
     wrong = duals / inverse.diagonal()[:, None]
-    return Regression(features, mean, size, duals, (wanted - wrong).float() + _MIDDLE)
+    left_out = (wanted - wrong).float() + _MIDDLE
+    return Regression(features, mean, size, duals, left_out, inverse)
 
 
 def learn_probes(

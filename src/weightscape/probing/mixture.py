@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from weightscape.errors import MismatchedModels
 from weightscape.probing.expert import Expert, Floats
 from weightscape.probing.layers import Layer, Readable, read_layer
-from weightscape.probing.oddness import Oddness, odd_scores
+from weightscape.probing.oddness import Oddness, oddness_of
 from weightscape.probing.router import Route, Router, router_of
 from weightscape.probing.stacks import stack_layers
+from weightscape.probing.untouched import nothing_learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,13 @@ class Placed:
     """What is known of a model once it was read.
 
     expert, vector: of its tree; None where it is of no known tree, which `route` says in words.
+    untouched: why the layer tells nothing, although its tree is known; there is no vector then.
     """
 
     route: Route
     expert: Expert | None
     vector: Floats | None
+    untouched: str | None = None
 
     @property
     def known(self) -> bool:
@@ -29,15 +32,10 @@ class Placed:
         return self.expert is not None
 
     def oddness(self) -> Oddness | None:
-        """Compare the model with those of its tree; None where it has no tree."""
+        """Compare the model with those of its tree; None where that cannot be told."""
         if self.expert is None or self.vector is None:
             return None
-        models = self.expert.known
-        return odd_scores(
-            models.vectors[~models.held_out],
-            self.vector[None],
-            yardstick=models.vectors[models.held_out],
-        )
+        return oddness_of(self.expert, self.vector)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,9 @@ class Mixture:
             layers.get(name) or read_layer(checkpoint, name, shape=shape)
             for name, shape in zip(expert.layers, expert.shapes, strict=True)
         ]
+        untouched = nothing_learned(expert, read)
+        if untouched is not None:
+            return Placed(route, expert, None, untouched)
         return Placed(route, expert, expert.embed([stack_layers([it]) for it in read])[0])
 
 

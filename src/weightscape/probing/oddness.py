@@ -6,15 +6,22 @@ look away from what tells no label, so that a model of other labels may lie near
 all than the known ones do (bench/probex/oddness.py): near is as telling as far.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from weightscape.errors import BadInput
-from weightscape.probing.expert import Floats
+from weightscape.probing.expert import Expert, Floats
 
 OddnessMethod = Literal["neighbours", "mahalanobis"]
+
+ODD = 0.05
+"""A p-value that is a reason to look."""
+
+LEAST_TO_TELL = math.ceil(2 / ODD) - 1
+"""Models to compare with: of fewer, not even one that is farther than all has so small a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,33 @@ class Oddness:
     far: np.ndarray
 
 
+def oddness_of(
+    expert: Expert, vector: Floats, name: str | None = None
+) -> tuple[Oddness | None, str]:
+    """Compare a model's vector [width] with those of the models of its tree, each by the others.
+
+    name: of the model, which is not compared with itself. Returns None and the reason in words
+    where it cannot be told.
+    """
+    known = expert.known
+    others = np.array([it != name for it in known.names])
+    if not expert.in_sample:
+        compared, yardstick = known.vectors[others], None
+        many = len(compared)
+    else:
+        if name in known.names and not known.held_out[known.names.index(name)]:
+            return None, "whether it is odd cannot be told: its expert learned it by heart"
+        compared = known.vectors[~known.held_out]
+        yardstick = known.vectors[known.held_out & others]
+        many = len(yardstick)
+    if many < LEAST_TO_TELL or len(compared) < 3:
+        return None, (
+            f"whether it is odd for its tree cannot be told by {many} models; it takes "
+            f"{LEAST_TO_TELL}"
+        )
+    return odd_scores(compared, vector[None], yardstick=yardstick), ""
+
+
 def odd_scores(
     known: Floats,
     vectors: Floats,
@@ -41,10 +75,10 @@ def odd_scores(
 ) -> Oddness:
     """Score vectors [M, width] by the known models' [N, width] of the same tree.
 
-    yardstick: vectors of models of the tree that the expert was not trained on, to which the
-    scores are compared: trained ones lie closer together than new ones do. Without it the known
-    models are compared with one another, each left out in turn. Raises BadInput for fewer than
-    three known models.
+    yardstick: vectors to whose scores these are compared; of models that the expert was not trained
+    on where the known ones are in-sample, as those lie closer together than new ones do. Without it
+    the known models are compared with one another, each left out in turn. Raises BadInput for fewer
+    than three known models.
     """
     known, vectors = np.atleast_2d(known), np.atleast_2d(vectors)
     if len(known) < max(3, neighbours + 1):

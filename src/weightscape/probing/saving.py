@@ -18,22 +18,24 @@ from torch import Tensor
 from weightscape.errors import BadCheckpoint, BadInput, NotFound
 from weightscape.io.json_files import read_json
 from weightscape.io.walk import MADE_FILE
+from weightscape.probing import checked_values
 from weightscape.probing.expert import Expert, KnownModels
 from weightscape.probing.files import read_tensors, write_tensors, write_text
 from weightscape.probing.network import Network, ProbeSize
 from weightscape.probing.normalising import Normalising
+from weightscape.probing.origin import Origin
 from weightscape.probing.reduction import Reduction
 from weightscape.probing.scores import Calibration
 from weightscape.probing.settings import ProbeTraining
 
-FORMAT = 1
-"""Of the two files; raise it when what they hold means something else."""
+FORMAT = 2
+"""Of the two files; raise it when what they hold means something else.
+
+In format 1, the training models' vectors were by what had been learned from these very models.
+"""
 
 TENSORS = "expert.safetensors"
 TOLD = "expert.json"
-
-_MOST = 1 << 14
-"""Layers, labels, sizes of a network: more than this in a file is no expert."""
 
 
 def save_expert(expert: Expert, folder: str | Path) -> Path:
@@ -74,7 +76,7 @@ def load_expert(folder: str | Path) -> Expert:
         )
     try:
         return _made(told, tensors)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadCheckpoint(f"cannot be an expert: {error}", file=path) from None
 
 
@@ -102,6 +104,10 @@ def _told(expert: Expert) -> dict[str, Any]:
         "text_calibration": asdict(expert.text_calibration),
         "models": list(expert.known.names),
         "held_out": [int(place) for place in np.flatnonzero(expert.known.held_out)],
+        "training_vectors": "in-sample" if expert.in_sample else "left-out",
+        "origin": None
+        if expert.origin is None
+        else {"name": expert.origin.name, "moved": list(expert.origin.moved)},
         "metrics": dict(expert.metrics),
         "how": asdict(expert.how),
     }
@@ -115,26 +121,32 @@ def _tensors(expert: Expert) -> dict[str, Tensor]:
             basis = getattr(normalising.reduction, side)
             if basis is not None:
                 tensors[f"layer.{place}.{side}"] = basis
+        # LoRA deltas begin at nought, which needs not be kept
+        if expert.origin is not None and not expert.low_rank:
+            tensors[f"layer.{place}.origin"] = expert.origin.layers[place]
     tensors["known.vectors"] = torch.from_numpy(expert.known.vectors)
     tensors["known.distances"] = torch.from_numpy(expert.known.distances)
     return {name: it.clone() for name, it in tensors.items()}
 
 
 def _made(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Expert:
-    how = ProbeTraining(**_strict(ProbeTraining, told["how"]))
-    layers, labels = _names(told["layers"], "layers"), _names(told["labels"], "labels")
+    how = ProbeTraining(**checked_values.strict(ProbeTraining, told["how"]))
+    layers, labels = (
+        checked_values.names(told["layers"], "layers"),
+        checked_values.names(told["labels"], "labels"),
+    )
     if not layers or len(told["normalisings"]) != len(layers):
         raise ValueError("its layers and their normalisings differ in number")
     normalisings = tuple(
         _normalising(place, each, tensors) for place, each in enumerate(told["normalisings"])
     )
-    text_size = _count(told["text_size"], "text_size")
+    text_size = checked_values.count(told["text_size"], "text_size")
     encoder = told["encoder"]
     if (encoder is None) != (text_size == 0) or not isinstance(encoder, str | None):
         raise ValueError("a head of texts and its encoder go together")
     network = _network(tensors, normalisings, how, len(labels), text_size)
     return Expert(
-        tree=_text(told["tree"], "tree"),
+        tree=checked_values.text(told["tree"], "tree"),
         layers=layers,
         low_rank=told["low_rank"] is True,
         normalisings=normalisings,
@@ -144,9 +156,13 @@ def _made(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Expert:
         label_calibration=_calibration(told["label_calibration"]),
         text_calibration=_calibration(told["text_calibration"]),
         known=_known(told, tensors, how.width),
-        metrics={_text(name, "metrics"): float(it) for name, it in told["metrics"].items()},
+        metrics={
+            checked_values.text(name, "metrics"): checked_values.finite(it, name)
+            for name, it in told["metrics"].items()
+        },
         how=how,
-        made_with=_text(told["made_with"], "made_with"),
+        made_with=checked_values.text(told["made_with"], "made_with"),
+        origin=_origin(told["origin"], tensors, normalisings, told["low_rank"] is True),
     )
 
 
@@ -158,7 +174,7 @@ def _network(
     text_size: int,
 ) -> Network:
     # no size in the JSON is believed before the tensors have it: nothing large is made on its word
-    _count(how.width, "width")
+    checked_values.count(how.width, "width")
     sizes = []
     for place, normalising in enumerate(normalisings):
         stem = f"network.layers.probes.{place}"
@@ -194,32 +210,65 @@ def _normalising(place: int, told: Mapping[str, Any], tensors: Mapping[str, Tens
     for basis, side in ((rows, mean.shape[0]), (columns, mean.shape[1])):
         if basis is not None and (basis.ndim != 2 or basis.shape[0] != side):
             raise ValueError(f"a subspace of layer {place} does not fit its mean")
-    scale = float(told["scale"])
-    if not 0.0 < scale < float("inf"):
+    scale = checked_values.finite(told["scale"], f"the scale of layer {place}")
+    if scale <= 0.0:
         raise ValueError(f"the scale of layer {place} is {scale}")
     return Normalising(
         mean.clone(),
         told["centred"] is True,
-        Reduction(rows, columns, float(told["kept"])),
+        Reduction(
+            rows, columns, checked_values.finite(told["kept"], f"the energy kept of layer {place}")
+        ),
         scale,
         told["sized"] is True,
     )
 
 
 def _known(told: Mapping[str, Any], tensors: Mapping[str, Tensor], width: int) -> KnownModels:
-    names = _names(told["models"], "models", most=1 << 24)
+    names = checked_values.names(told["models"], "models", most=1 << 24)
     vectors, distances = tensors["known.vectors"], tensors["known.distances"]
     if vectors.shape != (len(names), width) or distances.shape != (len(names),):
         raise ValueError("the vectors of its models are not as many as their names")
+    places = told["held_out"]
+    if not isinstance(places, list) or any(type(it) is not int for it in places):
+        raise ValueError("held_out should be a list of places")
+    if len(set(places)) != len(places) or not all(0 <= it < len(names) for it in places):
+        raise ValueError("held_out names a place twice, or one that no model has")
+    if not 0 < len(places) < len(names):
+        raise ValueError("some of its models must be held out, and some must not")
     held_out = np.zeros(len(names), bool)
-    held_out[np.array(told["held_out"], dtype=np.int64)] = True
+    held_out[places] = True
     return KnownModels(names, held_out, vectors.numpy().copy(), distances.numpy().copy())
 
 
+def _origin(
+    told: Any,
+    tensors: Mapping[str, Tensor],
+    normalisings: tuple[Normalising, ...],
+    low_rank: bool,
+) -> Origin | None:
+    if told is None:
+        return None
+    moved = tuple(checked_values.finite(it, "how far its models moved") for it in told["moved"])
+    if len(moved) != len(normalisings) or min(moved) < 0.0:
+        raise ValueError("how far its models moved is not told for each layer")
+    layers = []
+    for place, normalising in enumerate(normalisings):
+        shape = normalising.mean.shape
+        layer = torch.zeros(shape) if low_rank else tensors[f"layer.{place}.origin"]
+        if layer.shape != shape:
+            raise ValueError(f"the base's layer {place} is of another shape than the others'")
+        layers.append(layer.clone())
+    return Origin(checked_values.text(told["name"], "the base's name"), tuple(layers), moved)
+
+
 def _calibration(told: Mapping[str, Any]) -> Calibration:
-    slope, shift = float(told["slope"]), float(told["shift"])
-    if not 0.0 < slope < float("inf") or not abs(shift) < float("inf"):
-        raise ValueError("its calibration is no pair of finite numbers")
+    slope, shift = (
+        checked_values.finite(told[name], f"its calibration's {name}")
+        for name in ("slope", "shift")
+    )
+    if slope <= 0.0:
+        raise ValueError("its calibration would turn its answers round")
     return Calibration(slope, shift)
 
 
@@ -232,40 +281,6 @@ def _check_settings(told: Mapping[str, Any], path: Path) -> None:
             f"({', '.join(sorted(set(given) ^ ours)[:5])}); train it again, or use weightscape "
             f"{told.get('made_with', '?')}"
         )
-
-
-def _strict(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the fields of a dataclass of plain values; refuse others and other types."""
-    found = {}
-    for field in fields(kind):
-        value = told[field.name]
-        if not isinstance(value, int | float | str | None):
-            raise ValueError(f"setting {field.name} is a {type(value).__name__}")
-        found[field.name] = value
-    if len(told) != len(found):
-        raise ValueError("it has settings that are not known")
-    return found
-
-
-def _names(told: Any, what: str, most: int = _MOST) -> tuple[str, ...]:
-    if not isinstance(told, list) or len(told) > most:
-        raise ValueError(f"{what} should be a list of at most {most:,} names")
-    names = tuple(_text(name, what) for name in told)
-    if len(set(names)) != len(names):
-        raise ValueError(f"one of {what} stands there twice")
-    return names
-
-
-def _text(told: Any, what: str) -> str:
-    if not isinstance(told, str):
-        raise ValueError(f"{what} should be text, but is a {type(told).__name__}")
-    return told
-
-
-def _count(told: Any, what: str) -> int:
-    if type(told) is not int or not 0 <= told <= _MOST:
-        raise ValueError(f"{what} should be a whole number up to {_MOST:,}")
-    return told
 
 
 def _digest(path: Path) -> str:

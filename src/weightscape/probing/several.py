@@ -32,15 +32,22 @@ class SeveralLayers(nn.Module):
         if len(stacks) == 1:
             vectors: Tensor = self.probes[0](stacks[0])
             return vectors
-        each = torch.stack(
+        return self.pooled(self.each(stacks))
+
+    def each(self, stacks: Sequence[Stack]) -> Tensor:
+        """Give what every layer says of N models, [N, layers, width]."""
+        return torch.stack(
             [probe(stack) for probe, stack in zip(self.probes, stacks, strict=True)], 1
         )
-        return (self._weights(each)[..., None] * each).sum(1)
+
+    def pooled(self, each: Tensor) -> Tensor:
+        """Weigh what every layer says, [N, layers, width], into one vector [N, width]."""
+        return (self.weights_of(each)[..., None] * each).sum(1)
 
     def weights(self, stacks: Sequence[Stack]) -> Tensor:
         """Tell how much each layer counts for each model, [N, layers]; rows sum to 1."""
-        each = [probe(stack) for probe, stack in zip(self.probes, stacks, strict=True)]
-        return self._weights(torch.stack(each, 1))
+        return self.weights_of(self.each(stacks))
 
-    def _weights(self, each: Tensor) -> Tensor:
+    def weights_of(self, each: Tensor) -> Tensor:
+        """Tell the same by what every layer says, [N, layers, width]."""
         return ((each * self.keys).sum(2) + self.favour).softmax(1)

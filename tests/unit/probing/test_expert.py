@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from weightscape.errors import BadCheckpoint, BadInput, MismatchedModels, NotFound
+from weightscape.probing.origin import origin_of
 from weightscape.probing.saving import load_expert, save_expert
 from weightscape.probing.stacks import DenseStack
 from weightscape.probing.training import train_expert
@@ -73,6 +75,23 @@ def test_an_expert_of_another_format_is_refused_with_what_to_do(expert, tmp_path
         load_expert(tmp_path)
 
 
+def test_an_expert_whose_training_vectors_were_in_sample_is_refused(expert, tmp_path):
+    save_expert(expert, tmp_path)
+    change(tmp_path, format=1)
+    with pytest.raises(BadInput, match="format 1, but this version reads 2; train it again"):
+        load_expert(tmp_path)
+
+
+def test_what_its_models_began_with_is_kept(expert, planted, tmp_path):
+    origin = origin_of("acorn", [planted.base], [planted.set.stack])
+    save_expert(replace(expert, origin=origin), tmp_path)
+    again = load_expert(tmp_path).origin
+    assert (again.name, again.moved) == ("acorn", origin.moved)
+    assert torch.equal(again.layers[0], planted.base)
+    told = json.loads((tmp_path / "expert.json").read_text())
+    assert told["training_vectors"] == "left-out"
+
+
 def test_an_expert_trained_by_other_settings_is_refused_with_what_to_do(expert, tmp_path):
     save_expert(expert, tmp_path)
     how = json.loads((tmp_path / "expert.json").read_text())["how"]
@@ -117,6 +136,17 @@ def test_a_writing_that_fails_leaves_the_expert_of_before(expert, tmp_path, monk
         {"models": ["one"]},
         {"held_out": [10**6]},
         {"held_out": ["a"]},
+        {"held_out": [2**70]},
+        {"held_out": [-1]},
+        {"held_out": [3, 3]},
+        {"held_out": [True]},
+        {"held_out": []},
+        {"held_out": list(range(160))},
+        {"origin": {"name": "acorn", "moved": [1.0]}},
+        {"origin": {"name": "acorn", "moved": []}},
+        {"normalisings": [{"centred": True, "sized": True, "scale": 10**400, "kept": 1.0}]},
+        {"metrics": {"label_auc": 10**400}},
+        {"metrics": {"label_auc": float("nan")}},
         {"normalisings": [{"centred": True, "scale": 0.0, "kept": 1.0}]},
         {"normalisings": [{"centred": True, "scale": float("nan"), "kept": 1.0}]},
         {"label_calibration": {"slope": -1.0, "shift": 0.0}},

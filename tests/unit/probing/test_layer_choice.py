@@ -58,6 +58,24 @@ def test_a_choice_is_kept_for_what_it_was_made_of(sets, asked, tmp_path):
     assert choose_layer(sets.__getitem__, list(sets), **settings) == first
 
 
+def test_layers_are_chosen_where_the_held_out_models_share_no_class_with_the_others(
+    sets, planted, small
+):
+    names = planted.set.names
+    held_out = frozenset(names[:4])
+    # those held out know what nobody else does; a label that all others have is no class either
+    labels = {name: own | {"everybody"} for name, own in zip(names, planted.labels, strict=True)}
+    labels |= {name: frozenset({"new"}) for name in names[:2]}
+    labels |= {name: frozenset({"everybody"}) for name in names[2:4]}
+    for finalists in (1, 3):
+        choice = choose_layer(
+            sets.__getitem__, ["noise", "faint", "clear"], labels, held_out=held_out,
+            how=replace(small, steps=2), finalists=finalists,
+        )  # fmt: skip
+        assert choice.layer == "clear"
+        assert not choice.trained and choice.ridge["noise"] < 0.6
+
+
 def test_no_layer_that_can_be_scored_is_an_error(sets, asked):
     with pytest.raises(BadInput, match="no layer could be scored"):
         choose_layer(sets.__getitem__, ["frozen"], **asked)

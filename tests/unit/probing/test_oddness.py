@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from weightscape.errors import BadInput
-from weightscape.probing.oddness import odd_scores
+from weightscape.probing.layer_set import select
+from weightscape.probing.oddness import odd_scores, oddness_of
+from weightscape.probing.training import train_expert
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +55,44 @@ def test_too_few_models_and_unknown_ways_are_refused(known):
         odd_scores(known[:2], known)
     with pytest.raises(BadInput, match="not 'guess'"):
         odd_scores(known, known, method="guess")
+
+
+def test_models_of_a_tree_are_seldom_odd_among_themselves_whatever_they_were_used_for(
+    planted, small
+):
+    expert = train_expert(planted.set, planted.labels, how=small)
+    known = expert.known
+    shares = np.array(
+        [
+            oddness_of(expert, vector, name)[0].shares[0]
+            for vector, name in zip(known.vectors, known.names, strict=True)
+        ]
+    )
+    assert (shares[~known.held_out] <= 0.05).mean() < 0.15
+    assert (shares[known.held_out] <= 0.05).mean() < 0.25
+    far, why = oddness_of(expert, known.vectors[0] + 100)
+    assert far.shares[0] <= 2 / 161 and far.far[0] and not why
+
+
+def test_a_model_is_not_compared_with_itself(planted, small):
+    expert = train_expert(planted.set, planted.labels, how=replace(small, steps=2))
+    name, vector = expert.known.names[5], expert.known.vectors[5]
+    assert oddness_of(expert, vector, name)[0].scores[0] > oddness_of(expert, vector)[0].scores[0]
+
+
+def test_too_few_models_cannot_tell_who_is_odd(planted, small):
+    few = select(planted.set, planted.set.names[:38])
+    expert = train_expert(few, planted.labels[:38], how=replace(small, steps=2))
+    found, why = oddness_of(expert, expert.known.vectors[0] + 1e6)
+    assert found is None and "cannot be told by 38 models; it takes 39" in why
+    one_more = select(planted.set, planted.set.names[:39])
+    expert = train_expert(one_more, planted.labels[:39], how=replace(small, steps=2))
+    found, _ = oddness_of(expert, expert.known.vectors[0] + 1e6)
+    assert found.shares[0] <= 0.05
+
+
+def test_what_was_learned_by_heart_is_no_measure(planted, descent):
+    expert = train_expert(planted.set, planted.labels, how=replace(descent, epochs=4))
+    training = expert.known.names[int(np.flatnonzero(~expert.known.held_out)[0])]
+    assert "by heart" in oddness_of(expert, expert.known.vectors[0], training)[1]
+    assert "24 models" in oddness_of(expert, expert.known.vectors[0])[1]

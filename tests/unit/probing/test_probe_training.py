@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from weightscape.errors import BadInput
-from weightscape.probing import fitting, leave_one_out
+from weightscape.probing import fitting, leave_one_out, preparing
 from weightscape.probing.assembling import assemble
 from weightscape.probing.layer_set import LayerSet, select
 from weightscape.probing.leave_one_out import RidgeProbes, regress
 from weightscape.probing.network import Network, probe_size
-from weightscape.probing.normalising import fit_normalising
+from weightscape.probing.normalising import fit_normalising, normalise
 from weightscape.probing.settings import ProbeTraining
 from weightscape.probing.stacks import DenseStack
 from weightscape.probing.training import train_expert
@@ -83,6 +83,45 @@ def test_the_order_of_the_models_changes_nothing(planted, small):
     two = train_expert(turned, list(reversed(planted.labels)), how=how)
     assert two.known.names == names
     assert np.array_equal(one.known.vectors, two.known.vectors)
+
+
+def test_a_wrong_label_of_a_training_model_is_not_repeated_by_its_vector(planted, small):
+    labels, wrong = list(planted.labels), []
+    for place in range(0, 60, 3):
+        one = planted.classes[place % len(planted.classes)]
+        labels[place] = labels[place] ^ {one}
+        wrong.append((place, one))
+    expert = train_expert(planted.set, labels, how=small)
+    told = expert.label_scores_of(expert.known.vectors) >= 0.5
+    training = [(place, one) for place, one in wrong if not expert.known.held_out[place]]
+    repeated = [
+        told[place, expert.labels.index(one)] == (one in labels[place]) for place, one in training
+    ]
+    assert len(training) > 12 and sum(repeated) < len(training) / 4
+    members = np.array([[one in own for one in expert.labels] for own in planted.labels])
+    assert (told == members)[~expert.known.held_out].mean() > 0.9
+    assert not expert.in_sample
+
+
+def test_training_by_descent_says_that_its_models_vectors_are_in_sample(planted, descent):
+    expert = train_expert(planted.set, planted.labels, how=replace(descent, epochs=4))
+    assert expert.in_sample
+    whole = expert.embed(planted.set.stack)
+    np.testing.assert_allclose(expert.known.vectors, whole, atol=1e-5)
+
+
+def test_of_too_many_models_some_are_learned_from_and_the_rest_is_held_out(
+    planted, small, monkeypatch
+):
+    monkeypatch.setattr(preparing, "MOST_MODELS", 90)
+    expert = train_expert(planted.set, planted.labels, how=replace(small, steps=4))
+    assert (~expert.known.held_out).sum() == expert.metrics["training_models"] == 90
+    assert expert.known.held_out.sum() == 70
+    again = train_expert(planted.set, planted.labels, how=replace(small, steps=4))
+    assert np.array_equal(again.known.held_out, expert.known.held_out)
+    turned = select(planted.set, reversed(planted.set.names))
+    other_way = train_expert(turned, planted.labels[::-1], how=replace(small, steps=4))
+    assert np.array_equal(other_way.known.held_out, expert.known.held_out)
 
 
 class Killed(Exception):
@@ -175,6 +214,50 @@ def test_predictions_by_the_others_are_those_of_regressions_without_the_model(pl
 
 
 @pytest.mark.parametrize("relu", [True, False])
+def test_left_out_predictions_are_parted_by_layer(planted, relu):
+    other = planted.set.stack.matrices[:, :10, :12]
+    stacks = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, DenseStack(other))]
+    stacks = [it.take(torch.arange(60)) for it in stacks]
+    members = torch.tensor(
+        [[float(c in own) for c in planted.classes] for own in planted.labels[:60]]
+    )
+    probes = RidgeProbes([(20, 24), (10, 12)], relu=relu)
+    with torch.no_grad():
+        whole = regress(probes, stacks, members)
+        parts = whole.left_out_by_layer(probes.features)
+        torch.testing.assert_close(torch.stack(parts).mean(0), whole.left_out, atol=1e-4, rtol=1e-4)
+        # by hand, of one model: the duals of a regression without it, and each layer's products
+        place, others = 7, torch.arange(60) != 7
+        features = whole.features
+        inner = (features @ features.T / whole.size).double() + 10.0
+        kernel = inner + probes.log_penalty.double().exp() * torch.eye(60)
+        duals = torch.linalg.solve(kernel[others][:, others], members[others].double() - 0.5)
+        for part, mine in zip(parts, torch.split(features, probes.features, 1), strict=True):
+            alone = (mine[place] @ mine[others].T / whole.size).double()
+            wanted = 2 * alone @ duals + 10.0 * duals.sum(0) + 0.5
+            torch.testing.assert_close(part[place], wanted.float(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_network_of_several_layers_predicts_what_the_regression_does(planted, small, relu):
+    other = DenseStack(planted.set.stack.matrices[:, :10, :12])
+    stacks = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, other)]
+    how = replace(small, relu=relu)
+    members = torch.tensor([[float(c in own) for c in planted.classes] for own in planted.labels])
+    probes = RidgeProbes([(20, 24), (10, 12)], relu=relu)
+    network = Network([probe_size(it, how) for it in stacks], how, labels=8, text_size=0)
+    with torch.no_grad():
+        solved = regress(probes, stacks, members)
+        assemble(network, probes, solved, members)
+        torch.testing.assert_close(
+            network(stacks)[:, :8] + members.mean(0),
+            solved.predict(probes(stacks)),
+            atol=2e-3,
+            rtol=1e-3,
+        )
+
+
+@pytest.mark.parametrize("relu", [True, False])
 def test_the_network_predicts_what_the_regression_does(planted, small, relu):
     how = replace(small, relu=relu)
     normalised = fit_normalising(planted.set.stack, sized=True)[1]
@@ -208,6 +291,33 @@ def test_several_layers_are_read_with_attention(planted, either):
     members = np.array([[c in own for c in expert.labels] for own in planted.labels[120:]])
     assert ((expert.label_scores(stacks) >= 0.5) == members).mean() > 0.8
     assert expert.layers == ("layer.weight", "noise.weight")
+
+
+def test_attention_learns_which_layer_tells_what_of_whom(planted, small):
+    # half of the models were trained in the one layer, half in the other, which then is noise
+    noise = 0.02 * torch.randn(2, 160, 20, 24, generator=torch.Generator().manual_seed(2))
+    first = torch.arange(160) % 2 == 0
+    matrices = planted.set.stack.matrices
+    sets = [
+        LayerSet(
+            f"{name}.weight",
+            planted.set.names,
+            DenseStack(torch.where(there[:, None, None], matrices, planted.base + faint)),
+            {},
+        )
+        for name, there, faint in zip(("one", "two"), (first, ~first), noise, strict=True)
+    ]
+    how = replace(small, sized=False)
+    expert = train_expert(sets, planted.labels, how=how)
+    layers = expert.network.layers
+    assert float(layers.keys.detach().abs().max()) > 0.0
+    held = torch.from_numpy(np.flatnonzero(expert.known.held_out))
+    np.testing.assert_allclose(
+        expert.known.vectors[held], expert.embed([it.stack.take(held) for it in sets]), atol=1e-4
+    )
+    read = [normalise(it.stack, n) for it, n in zip(sets, expert.normalisings, strict=True)]
+    weights = layers.weights(read)[:, 0]
+    assert float(weights[first].detach().mean()) > float(weights[~first].detach().mean()) + 0.05
 
 
 @pytest.mark.parametrize(
