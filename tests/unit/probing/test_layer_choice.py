@@ -73,7 +73,7 @@ def test_layers_are_chosen_where_the_held_out_models_share_no_class_with_the_oth
             how=replace(small, steps=2), finalists=finalists,
         )  # fmt: skip
         assert choice.layer == "clear"
-        assert not choice.trained and choice.ridge["noise"] < 0.6
+        assert not choice.trained and choice.ridge["noise"] < 0.7
 
 
 def test_no_layer_that_can_be_scored_is_an_error(sets, asked):
