@@ -1,11 +1,11 @@
 """Labels: what models are said to know, by source, so that each source is replaced whole."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from weightscape.catalog.parting import parted
+from weightscape.catalog.parting import MOST, parted
 from weightscape.catalog.records import Label
 from weightscape.catalog.schema import label_words, labels, models
 
@@ -61,6 +61,21 @@ def known_labels(connection: Connection) -> list[tuple[Label, int]]:
         .order_by(many.desc(), labels.c.label, labels.c.kind)
     )
     return [(Label(row.label, row.kind), row.many) for row in connection.execute(query)]
+
+
+def bearers_of(connection: Connection, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Go through the labels of these names and the models that have them, removed ones left out."""
+    wanted = sorted(set(names))
+    for start in range(0, len(wanted), MOST):
+        query = (
+            select(labels.c.label, models.c.name)
+            .join(models, models.c.id == labels.c.model_id)
+            .where(models.c.status != "removed")
+            .where(labels.c.label.in_(wanted[start : start + MOST]))
+            .distinct()
+        )
+        for row in connection.execute(query):
+            yield row.label, row.name
 
 
 def put_words(connection: Connection, said: Mapping[str, str]) -> None:
