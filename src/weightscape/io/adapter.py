@@ -33,6 +33,10 @@ _GROWTH_LIMIT = 2**14
 over r, and no model that was published for use is wider than this; a few kilobytes that claim a
 square of 131,072 are a bomb."""
 
+_RANK_LIMIT = 1024
+"""Of layers with shorter sides; larger ones may have a rank as large as their longer side. Factors
+of a higher one hold more than the layer itself: who asks for a small layer would be sent a bomb."""
+
 
 class Stored(Protocol):
     """A checkpoint of an adapter's factors, here or on a server."""
@@ -305,6 +309,13 @@ def _low(stored: Stored, config: LoraConfig, module: str, b: str, a: str, embedd
     shape = (b_info.shape[0], *a_info.shape[1:])
     if transposed:
         shape = (a_info.shape[1], b_info.shape[0])
+    if rank > max(_RANK_LIMIT, shape[0], math.prod(shape[1:])):
+        raise BadCheckpoint(
+            f"rank {rank:,} is beyond both sides of its product, of shape {list(shape)}; "
+            "no adapter of a real model has it",
+            file=stored.path,
+            tensor=b,
+        )
     stored_elements = a_info.numel + b_info.numel
     limit = min(_PRODUCT_LIMIT, stored_elements * _GROWTH_LIMIT)
     if math.prod(shape) > limit:

@@ -164,6 +164,13 @@ def test_rank_one_factors_of_the_largest_layers_are_read(adapter, shape):
     assert lora.rows("layer.0.q.weight", 0, 1).eq(6).all()
 
 
+def test_ranks_beyond_what_the_layer_could_hold_are_refused(adapter):
+    assert adapter(flat_pair(4, 4, 1024)).ranks
+    assert adapter(flat_pair(4, 2000, 2000)).ranks
+    with pytest.raises(BadCheckpoint, match="rank 2,001 is beyond both sides"):
+        adapter(flat_pair(4, 2000, 2001))
+
+
 def test_products_of_the_same_few_bytes_are_refused(adapter):
     a, b = torch.ones(1, 16_000), torch.ones(16_000, 1)
     shared = {
