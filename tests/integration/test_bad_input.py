@@ -250,6 +250,8 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
     for verb in ("show", "near", "remove"):
         line = run(verb, "chidl").error()
         assert "no model named 'chidl'" in line and "child" in line
+    order = run("near", "child", "--by", "prob").error()
+    assert "no order named 'prob'" in order and "probe" in order
     # all or nothing
     run("remove", "child", "nonsense").error()
     assert ask(ShowAnswer, "show", "child").status == "ready"
@@ -326,3 +328,11 @@ def test_what_cannot_come_to_anything_leaves_no_atlas(
     assert outcome.code == 2
     assert told in outcome.err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_near_a_model_that_is_not_in_the_atlas_says_how_to_ask() -> None:
+    ask(ChartAnswer, "chart", "models/base")
+    for elsewhere in ("models/child", "https://models.example/x", "hub:org/x"):
+        assert "weightscape add" in run("near", elsewhere).error()
+    assert "no model named" in run("near", "org/x").error()

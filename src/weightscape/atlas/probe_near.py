@@ -13,17 +13,24 @@ from weightscape.progress import Progress, silent
 
 
 def near_by_probe(
-    store: Store, given: Model | str | Path, *, count: int = 10, progress: Progress = silent
+    store: Store,
+    given: Model | str | Path,
+    *,
+    count: int = 10,
+    allow_download: bool = False,
+    progress: Progress = silent,
 ) -> tuple[Seen, list[Retrieved]]:
     """List the models of the same expert by the cosine of their vectors, the likest first.
 
-    given: a model of the atlas, or a path, a URL or a hub's id of another. Vectors are taken from
+    given: a model of the atlas, or a path, a URL or a hub's id of another. allow_download: of a
+    server that sends no ranges, or a format that has no layers to ask for. Vectors are taken from
     the mean of those that the expert learned from: what all of a tree share tells nobody apart.
     Raises BadInput for a model of no tree that an expert knows.
     """
-    seen = see(store, given, progress=progress)
+    seen = see(store, given, allow_download=allow_download, progress=progress)
     if seen.kept is None or seen.expert is None or seen.vector is None:
-        raise BadInput(f"{seen.name or given}: {seen.why}; --by distance needs no expert")
+        charted = "; --by distance needs no expert" if seen.name is not None else ""
+        raise BadInput(f"{seen.name or given}: {seen.why}{charted}")
     embed_new(store, expert=seen.kept.name, progress=progress)
     with store.read() as connection:
         kept = vector_rows.load_vectors(connection, seen.kept.id)

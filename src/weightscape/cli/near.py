@@ -1,5 +1,6 @@
 """`weightscape near MODEL`: its neighbours in weight space, or those that know the same."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,7 @@ def near(
         typer.Option("--by", metavar="ORDER", help="distance, cosine or probe, the best first."),
     ] = "distance",
     pooling: options.Pooling = None,
+    allow_download: options.AllowDownload = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -45,11 +47,15 @@ def near(
     from weightscape.atlas import Atlas
     from weightscape.cli import console
     from weightscape.cli.show import neighbour_table
+    from weightscape.errors import UnknownName
+    from weightscape.regions.neighbours import ORDERS
 
+    if by not in (*ORDERS, "probe"):
+        raise UnknownName("order", by, [*ORDERS, "probe"])
     with Atlas(atlas, create=False) as opened:
         if by == "probe":
             with console.progress(quiet or json) as progress:
-                answer = _by_probe(opened, model, count, pooling, progress)
+                answer = _by_probe(opened, model, count, pooling, allow_download, progress)
         else:
             answer = _by_weights(opened, model, count, pooling, by)
     if json:
@@ -69,7 +75,7 @@ def _by_weights(
     from weightscape.answers import NearAnswer, NearHitAnswer
     from weightscape.cli import gather
 
-    name = opened.find(model).name
+    name = _charted(opened, model)
     found = [gather.neighbour(it) for it in opened.near(name, count=count, pooling=pooling, by=by)]
     hits = [
         NearHitAnswer(
@@ -80,15 +86,44 @@ def _by_weights(
     return NearAnswer(model=name, neighbours=found, hits=hits)
 
 
+def _charted(opened: "Atlas", model: str) -> str:
+    """Name the model that is meant; raises UnknownName, or BadInput for a model elsewhere."""
+    from weightscape.errors import BadInput, UnknownName
+    from weightscape.io import WebPlace, locate
+
+    try:
+        return opened.find(model).name
+    except UnknownName:
+        place = locate(model)
+        elsewhere = isinstance(place, Path) and place.exists()
+        if not (elsewhere or isinstance(place, WebPlace) or model.startswith("hub:")):
+            raise
+        raise BadInput(
+            f"{model} is not in the atlas, and distance and cosine are known of its models only; "
+            "put it there (weightscape add), or ask who knows the same (--by probe)"
+        ) from None
+
+
 def _by_probe(
-    opened: "Atlas", model: str, count: int, pooling: str | None, progress: "Progress"
+    opened: "Atlas",
+    model: str,
+    count: int,
+    pooling: str | None,
+    allow_download: bool,
+    progress: "Progress",
 ) -> "NearAnswer":
     from weightscape.answers import NearAnswer, NearHitAnswer
     from weightscape.atlas.probe_near import near_by_probe
     from weightscape.cli import gather
     from weightscape.cli.describe import find
 
-    seen, found = near_by_probe(opened.store, find(model, opened), count=count, progress=progress)
+    seen, found = near_by_probe(
+        opened.store,
+        find(model, opened),
+        count=count,
+        allow_download=allow_download,
+        progress=progress,
+    )
     compared = {}
     if seen.name is not None and opened.model(seen.name).status == "ready":
         everyone = opened.near(seen.name, count=len(opened.models()), pooling=pooling)

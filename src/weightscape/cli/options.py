@@ -59,6 +59,10 @@ Pooling = Annotated[
     str | None,
     typer.Option("--pooling", metavar="NAME", help="How cosines are pooled over tensors."),
 ]
+AllowDownload = Annotated[
+    bool,
+    typer.Option("--allow-download", help="Fetch it whole where it cannot be read in part."),
+]
 Tasks = Annotated[
     list[str] | None,
     typer.Option("--task", metavar="T", help="A task file, a packaged task, or data."),
