@@ -14,7 +14,7 @@ from weightscape.atlas.asking import (
     untrained,
     with_current,
 )
-from weightscape.atlas.embedding import embed_group, vector_of
+from weightscape.atlas.embedding import embed_group
 from weightscape.atlas.expert_groups import group_name, name_of_group
 from weightscape.atlas.layer_reading import Meter, metered, opened
 from weightscape.atlas.reading import resolve
@@ -25,12 +25,12 @@ from weightscape.catalog.labels import known_labels, words_of_labels
 from weightscape.catalog.records import KeptExpert, Model
 from weightscape.catalog.store import Store
 from weightscape.catalog.vectors import Vector
-from weightscape.errors import AtlasError, BadInput, MismatchedModels, WeightscapeError
+from weightscape.errors import AtlasError, BadInput, WeightscapeError
 from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
-from weightscape.probing.mixture import mixture_of
-from weightscape.probing.oddness import Oddness, odd_scores
+from weightscape.probing.mixture import look, mixture_of
+from weightscape.probing.oddness import Oddness, oddness_of
 from weightscape.probing.prompts import label_vectors
 from weightscape.probing.retrieval import top
 from weightscape.progress import Progress, silent
@@ -43,8 +43,9 @@ class Seen:
     """One model as an expert sees it.
 
     name: in the atlas, None where it is not in it. kept, expert, vector: None where it is of no
-    known tree, and `why` says in words. distances: to the trees, in units of their reach; only of a
-    model that had to be routed. bytes_read: of its files, bytes_on_disk: all of these.
+    known tree, and `why` says in words; the vector alone is None where nothing was learned in the
+    layer, and `why` says that. distances: to the trees, in units of their reach; only of a model
+    that had to be routed. bytes_read: of its files, bytes_on_disk: all of these.
     """
 
     name: str | None
@@ -73,11 +74,15 @@ class ScoredLabel:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is known of a model by its weights; no labels where it is of no known tree."""
+    """What is known of a model by its weights; no labels where there is nothing to tell it by.
+
+    notes: why it cannot be told whether it is odd.
+    """
 
     seen: Seen
     labels: tuple[ScoredLabel, ...] = ()
     oddness: Oddness | None = None
+    notes: tuple[str, ...] = ()
 
 
 def describe(
@@ -94,7 +99,8 @@ def describe(
 
     given: a model of the atlas, or a path, a URL or a hub's id of another. labels: to choose from,
     which nobody needs to have seen (zero-shot); by default all that the expert learned and all that
-    the atlas knows. A model of no known tree gets none rather than guesses.
+    the atlas knows. A model of no known tree gets none rather than guesses, and neither does one
+    that has learned nothing in the layer that is read (see `probing.untouched`).
 
     Raises BadInput where the atlas has no expert, and what opening the model does.
     """
@@ -103,7 +109,9 @@ def describe(
         return Description(seen)
     scored = _scored(store, seen.kept, seen.expert, seen.vector, labels, progress)
     best = top(np.array([it.score for it in scored], dtype=np.float32), count)
-    return Description(seen, tuple(scored[place] for place in best), _oddness(seen))
+    odd, why = oddness_of(seen.expert, seen.vector, seen.name)
+    chosen = tuple(scored[place] for place in best)
+    return Description(seen, chosen, odd, () if odd is not None else (why,))
 
 
 def see(
@@ -134,8 +142,8 @@ def _member(store: Store, model: Model, experts: Sequence[KeptExpert], progress:
 
     def seen(by: KeptExpert) -> Seen:
         loaded = load_kept(by)
-        vector, read = _kept_vector(store, model, by, loaded, progress)
-        return Seen(model.name, by, loaded, vector, {}, "", read, model.nbytes)
+        vector, why, read = _kept_vector(store, model, by, loaded, progress)
+        return Seen(model.name, by, loaded, vector, {}, why, read, model.nbytes)
 
     return with_current(store, kept, seen)
 
@@ -146,23 +154,28 @@ def _kept_vector(
     kept: KeptExpert,
     expert: Expert,
     progress: Progress,
-) -> tuple[Vector, int]:
-    """Take a model's vector out of the atlas, or read its layer; tell the bytes that took."""
+) -> tuple[Vector | None, str, int]:
+    """Take a model's vector out of the atlas, or read its layer; tell the bytes that took.
+
+    There is none, with the reason, where nothing was learned in the layer.
+    """
     read = 0
     try:
         new = embed_group(store, kept, only=model, loaded=expert, progress=progress)
         read = new.bytes_read
-        if model.name in new.skipped:
-            raise MismatchedModels(f"{model.name}: {new.skipped[model.name]}")
     except AtlasError as problem:
         log.info("its vector is not kept: %s", problem)
     with store.read() as connection:
         found = vector_rows.get_vector(connection, kept.id, model.id)
     if found is not None:
-        return found, read
+        return found, "", read
     meter = Meter()
-    with opened(model, meter) as checkpoint:
-        return vector_of(expert, checkpoint), meter.bytes_read
+    try:
+        with opened(model, meter) as checkpoint:
+            seen = look(expert, checkpoint)
+    except MismatchedModels as problem:
+        raise MismatchedModels(f"{model.name}: {problem}") from None
+    return seen.vector, seen.untouched or "", read + meter.bytes_read
 
 
 def _stranger(
@@ -203,7 +216,7 @@ def _stranger(
             placed.expert,
             placed.vector,
             placed.route.distances,
-            placed.route.why,
+            placed.untouched or placed.route.why,
             stored.bytes_read if isinstance(stored, RemoteCheckpoint) else meter.bytes_read,
             checkpoint.nbytes,
             tuple(notes),
@@ -263,22 +276,6 @@ def _scored(
         for it in asked
         if it in learned or it in texts
     ]
-
-
-def _oddness(seen: Seen) -> Oddness | None:
-    """Compare a model with those that its expert was trained on; None for too few of them."""
-    assert seen.expert is not None and seen.vector is not None
-    known = seen.expert.known
-    others = np.array([name != seen.name for name in known.names])
-    yardstick = known.vectors[known.held_out & others]
-    try:
-        return odd_scores(
-            known.vectors[~known.held_out & others],
-            seen.vector[None],
-            yardstick=yardstick if len(yardstick) else None,
-        )
-    except BadInput:
-        return None
 
 
 def _named(experts: Sequence[KeptExpert]) -> str:

@@ -10,6 +10,7 @@ from weightscape.atlas.embedding import embed_group
 from weightscape.atlas.expert_groups import expert_groups
 from weightscape.atlas.expert_job import Job, Training, as_before, publish
 from weightscape.atlas.expert_labels import Known, guessed, hold_out, labels_to_learn
+from weightscape.atlas.expert_origin import origin_of_group, without_unmoved
 from weightscape.atlas.labelling import label_meanings, labels_of_models
 from weightscape.atlas.layer_reading import Meter, opened
 from weightscape.catalog import vectors as vector_rows
@@ -130,12 +131,18 @@ def _train_one(job: Job, progress: Progress) -> Trained:
         as_before=there is not None,
         guessed=guessed(expert, job.labels),
         embedded=len(read & {it.id for it in job.group.models}),
-        skipped=skipped | dict(new.skipped),
+        skipped=_but_base(skipped | dict(new.skipped), expert),
         seconds=monotonic() - began,
         bytes_read=meters.layer.bytes_read + new.bytes_read,
         bytes_compared=meters.choice.bytes_read,
         bytes_on_disk=sum(it.nbytes for it in job.group.models if it.name in touched),
     )
+
+
+def _but_base(skipped: Mapping[str, str], expert: Expert) -> dict[str, str]:
+    """Tell who was skipped; that a base has learned nothing is no loss."""
+    base = "" if expert.origin is None else expert.origin.name
+    return {name: why for name, why in skipped.items() if name != base}
 
 
 def _train(
@@ -164,13 +171,16 @@ def _train(
     openers: dict[str, Readable | Opener] = {
         it.name: partial(opened, it, meters.layer) for it in models
     }
-    layers = read_set(openers, layer, progress=progress)
+    whole = read_set(openers, layer, progress=progress)
+    origin = origin_of_group(job.store, job.group, whole, tuple(job.labels), meters.layer)
+    layers = without_unmoved(whole, origin)
     expert = train_expert(
         layers,
         [job.labels[name] for name in layers.names],
         texts,
         encoder=None if encoder is None else encoder.identity,
         tree=job.group.name,
+        origin=origin,
         validation=[name in held_out for name in layers.names],
         how=asked.how,
         folder=job.home / identity,

@@ -36,10 +36,7 @@ def describe(
         str | None,
         typer.Option("--expert", metavar="NAME", help="Ask this one (default: its tree's)."),
     ] = None,
-    allow_download: Annotated[
-        bool,
-        typer.Option("--allow-download", help="Fetch it whole where it cannot be read in part."),
-    ] = False,
+    allow_download: options.AllowDownload = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -48,7 +45,8 @@ def describe(
     Example:  weightscape describe ./unknown-model --labels weather,sports,finance
 
     Labels need not have been seen in training. A model of no tree that the atlas's experts know
-    gets no labels. Of a model on a server headers and the layer are fetched.
+    gets no labels, nor one that has learned nothing in that layer. Of a model on a server headers
+    and the layer are fetched.
     """
     from weightscape.atlas import Atlas
     from weightscape.atlas.describing import describe as see
@@ -128,7 +126,7 @@ def _answer(given: str, found: "Description") -> "DescribeAnswer":
         distances=dict(seen.distances),
         bytes_read=seen.bytes_read,
         bytes_on_disk=seen.bytes_on_disk,
-        notes=[*([seen.why] if seen.why else []), *seen.notes],
+        notes=[*([seen.why] if seen.why else []), *seen.notes, *found.notes],
     )
 
 
@@ -137,6 +135,9 @@ def _show(answer: "DescribeAnswer", quiet: bool) -> None:
 
     if not answer.known:
         line = f"{answer.model}: of no known tree"
+        console.out().print(console.printable(line), markup=False, soft_wrap=True)
+    elif not answer.labels:
+        line = f"{answer.model}: nothing to tell by"
         console.out().print(console.printable(line), markup=False, soft_wrap=True)
     else:
         rows = [(it.label, _score(it.score), it.by) for it in answer.labels]
@@ -156,6 +157,7 @@ def _score(score: float) -> str:
 
 def _notes(answer: "DescribeAnswer") -> list[str]:
     from weightscape.cli import console
+    from weightscape.probing.oddness import ODD
 
     notes = list(answer.notes)
     if answer.known:
@@ -166,10 +168,10 @@ def _notes(answer: "DescribeAnswer") -> list[str]:
             )
             read = f"read {console.size(answer.bytes_read)}{whole}"
         notes.append(f"by the expert {answer.expert!r}, from {answer.layer}; {read}")
-    if answer.oddness is not None and answer.oddness.share <= 0.05:
+    if answer.oddness is not None and answer.oddness.share <= ODD:
         which = "far from" if answer.oddness.far else "near to"
         notes.append(
-            f"it is odd for its tree: hardly a model held out is as {which} the others "
+            f"it is odd for its tree: hardly a model of it is as {which} the others "
             f"(p = {answer.oddness.share:.3f})"
         )
     return notes

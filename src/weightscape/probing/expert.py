@@ -100,9 +100,16 @@ class Expert:
         """
         stacks = self._stacks(layers)
         self.network.eval()
-        vectors = []
-        for blocks in zip(*(stack.blocks() for stack in stacks), strict=True):
-            read = [normalise(it, how) for it, how in zip(blocks, self.normalisings, strict=True)]
+        vectors, done = [], 0
+        # as many models at once as the largest of the layers allows
+        largest = max(stacks, key=lambda it: it.shape.out * it.shape.inputs)
+        for block in largest.blocks():
+            places = torch.arange(done, done + len(block))
+            done += len(block)
+            read = [
+                normalise(it.take(places), how)
+                for it, how in zip(stacks, self.normalisings, strict=True)
+            ]
             vectors.append(self.network(read))
         found: Floats = torch.cat(vectors).numpy()
         return found

@@ -14,6 +14,14 @@ from weightscape.probing.untouched import nothing_learned
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What an expert sees of a model: its vector, or why there is none."""
+
+    vector: Floats | None
+    untouched: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """What is known of a model once it was read.
 
@@ -65,14 +73,24 @@ class Mixture:
         if expert is None:
             why = route.why or f"there is no expert of tree {route.tree!r}"
             return Placed(Route(None, route.distances, why), None, None)
-        read = [
-            layers.get(name) or read_layer(checkpoint, name, shape=shape)
-            for name, shape in zip(expert.layers, expert.shapes, strict=True)
-        ]
-        untouched = nothing_learned(expert, read)
-        if untouched is not None:
-            return Placed(route, expert, None, untouched)
-        return Placed(route, expert, expert.embed([stack_layers([it]) for it in read])[0])
+        seen = look(expert, checkpoint, layers)
+        return Placed(route, expert, seen.vector, seen.untouched)
+
+
+def look(expert: Expert, checkpoint: Readable, read: Mapping[str, Layer] = {}) -> Look:
+    """Read an expert's layers of one model; those that were read already are taken from `read`.
+
+    Raises MismatchedModels if the model lacks one or has it in another shape, BadCheckpoint for
+    values that are not finite.
+    """
+    layers = [
+        read.get(name) or read_layer(checkpoint, name, shape=shape)
+        for name, shape in zip(expert.layers, expert.shapes, strict=True)
+    ]
+    untouched = nothing_learned(expert, layers)
+    if untouched is not None:
+        return Look(None, untouched)
+    return Look(expert.embed([stack_layers([it]) for it in layers])[0], None)
 
 
 def mixture_of(experts: Sequence[Expert]) -> Mixture:

@@ -86,9 +86,9 @@ def odd_scores(
     if method == "neighbours":
         scores = _to_neighbours(known, vectors, neighbours)
         usual = (
-            _to_neighbours(known, known, neighbours, skip=1)
+            _each_among_all(known, vectors, neighbours)
             if yardstick is None
-            else _to_neighbours(known, np.atleast_2d(yardstick), neighbours)
+            else _to_neighbours(known, np.atleast_2d(yardstick), neighbours)[None]
         )
     elif method == "mahalanobis":
         scores = _mahalanobis(known, vectors)
@@ -97,22 +97,33 @@ def odd_scores(
                             for k in range(len(known))])
             if yardstick is None
             else _mahalanobis(known, np.atleast_2d(yardstick))
-        )  # fmt: skip
+        )[None]  # fmt: skip
     else:
         raise BadInput(f"oddness is by neighbours or mahalanobis, not {method!r}")
-    farther = (usual[None, :] >= scores[:, None]).sum(1)
-    nearer = (usual[None, :] <= scores[:, None]).sum(1)
-    shares = np.minimum(1.0, 2.0 * (1 + np.minimum(farther, nearer)) / (1 + len(usual)))
+    farther = (usual >= scores[:, None]).sum(1)
+    nearer = (usual <= scores[:, None]).sum(1)
+    shares = np.minimum(1.0, 2.0 * (1 + np.minimum(farther, nearer)) / (1 + usual.shape[1]))
     return Oddness(scores.astype(np.float32), shares.astype(np.float32), farther <= nearer)
 
 
-def _to_neighbours(known: Floats, vectors: Floats, count: int, skip: int = 0) -> np.ndarray:
-    """Average the distances to the nearest known vectors; skip: 1 where each is one of them."""
+def _to_neighbours(known: Floats, vectors: Floats, count: int) -> np.ndarray:
+    """Average the distances to the nearest known vectors."""
+    from scipy.spatial.distance import cdist
+
+    found: np.ndarray = np.sort(cdist(vectors, known), axis=1)[:, :count].mean(1)
+    return found
+
+
+def _each_among_all(known: Floats, vectors: Floats, count: int) -> np.ndarray:
+    """Score each known vector among the others and one of `vectors`, for each of these: [M, N]."""
     from scipy.spatial.distance import cdist
 
     # exact differences: the distance of a vector to itself must be nought
-    nearest = np.sort(cdist(vectors, known), axis=1)[:, skip : skip + count]
-    found: np.ndarray = nearest.mean(1)
+    nearest = np.sort(cdist(known, known), axis=1)[:, 1 : 1 + count]
+    found = np.empty((len(vectors), len(known)))
+    for row, away in enumerate(cdist(vectors, known)):
+        merged = np.sort(np.concatenate([nearest, away[:, None]], 1), axis=1)
+        found[row] = merged[:, :count].mean(1)
     return found
 
 

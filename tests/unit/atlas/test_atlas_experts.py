@@ -6,6 +6,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from probe_models import CLASSES, LAYER, SMALL, Population
 from weightscape.atlas import Atlas
@@ -14,12 +15,16 @@ from weightscape.atlas.embedding import embed_new
 from weightscape.atlas.expert_job import Training
 from weightscape.atlas.expert_labels import guessed, hold_out, labels_to_learn
 from weightscape.atlas.experts import train_experts
+from weightscape.atlas.labelling import label_models
+from weightscape.atlas.probe_near import near_by_probe
 from weightscape.catalog import experts as expert_rows
+from weightscape.catalog import models as model_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.records import Label
 from weightscape.errors import BadInput, NotFound
 from weightscape.probing import leave_one_out
 from weightscape.probing.encoders import open_encoder
+from weightscape.probing.label_files import read_label_file
 
 
 def test_the_tree_with_labels_gets_an_expert_and_the_other_a_reason(probed):
@@ -74,6 +79,99 @@ def test_a_model_of_the_atlas_is_described_by_the_vector_it_has(probed):
     assert found.seen.bytes_read == 0
 
 
+@pytest.fixture(scope="module")
+def rooted(tmp_path_factory, one_torch_thread):
+    """An atlas with the base of its models, one of which has learned nothing, and an expert."""
+    home = tmp_path_factory.mktemp("rooted")
+    population = Population(home / "models", seed=4)
+    population.make("first", 24)
+    for name in ("the-base", "copy"):
+        keep(population.bases["first"], population.folder / name)
+    population.labels["copy"] = ["apple"]
+    with Atlas(home / "atlas") as atlas:
+        atlas.add([population.folder])
+        declare(atlas, "the-base")
+        labels = population.write_labels(home / "labels.csv")
+        label_models(atlas.store, read_label_file(labels), "file labels")
+        (done,) = train_experts(atlas.store, Training(how=SMALL, layer=LAYER), None).experts
+        yield population, atlas, done
+
+
+def keep(tensors, folder):
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "planted"}))
+    return folder
+
+
+def declare(atlas, base):
+    """Let all other models name their base, as their files mostly do."""
+    with atlas.store.write() as connection:
+        for model in atlas.models():
+            if model.name != base:
+                facts = replace(model.facts, declared=(base,))
+                model_rows.set_facts(connection, model.id, facts)
+
+
+def test_a_base_is_said_to_have_learned_nothing(rooted, tmp_path):
+    population, atlas, done = rooted
+    assert done.expert.origin.name == "the-base"
+    found = describe(atlas.store, atlas.model("the-base"))
+    assert found.labels == () and found.oddness is None
+    assert "'the-base', the base of its tree" in found.seen.why
+    half = {name: it.half() for name, it in population.bases["first"].items()}
+    outside = describe(atlas.store, keep(half, tmp_path / "half"))
+    assert outside.labels == () and "nothing was learned" in outside.seen.why
+    with pytest.raises(BadInput, match="nothing was learned"):
+        near_by_probe(atlas.store, atlas.model("the-base"))
+
+
+def test_a_labelled_model_that_never_left_its_base_teaches_nothing(rooted):
+    _, atlas, done = rooted
+    assert "copy" not in done.expert.known.names
+    assert "nothing was learned" in done.skipped["copy"] and "the-base" not in done.skipped
+    assert describe(atlas.store, atlas.model("copy")).labels == ()
+
+
+def test_members_beyond_the_tree_s_reach_and_all_zeros_are_not_guessed_at(rooted):
+    population, atlas, _ = rooted
+    for name, change in (("zeros", lambda it: 0 * it), ("far", lambda it: it + 5)):
+        tensors = dict(population.bases["first"])
+        tensors[LAYER] = change(tensors[LAYER])
+        keep(tensors, population.folder / name)
+    atlas.add([population.folder])
+    for name, why in (("zeros", "zeros"), ("far", "times as far")):
+        if atlas.model(name).tree_id == atlas.model("copy").tree_id:
+            found = describe(atlas.store, atlas.model(name))
+            assert found.labels == () and why in found.seen.why
+
+
+def test_whether_a_model_of_a_small_tree_is_odd_cannot_be_told(rooted):
+    _, atlas, _ = rooted
+    found = describe(atlas.store, atlas.model("first-002"))
+    assert found.labels and found.oddness is None
+    assert "cannot be told by 23 models" in found.notes[0]
+
+
+def test_labels_that_are_wrong_are_not_repeated_by_the_weights(tmp_path, one_torch_thread):
+    population = Population(tmp_path / "models", seed=6)
+    population.make("first", 40)
+    wrong = {f"first-{number:03}" for number in range(0, 40, 7)}
+    truth = {name: set(own) for name, own in population.labels.items()}
+    for name in wrong:
+        population.labels[name] = sorted(truth[name] ^ {"apple"}) or ["bread"]
+    with Atlas(tmp_path / "atlas") as atlas:
+        atlas.add([population.folder])
+        labels = population.write_labels(tmp_path / "labels.csv")
+        label_models(atlas.store, read_label_file(labels), "file labels")
+        train_experts(atlas.store, Training(how=SMALL, layer=LAYER), None)
+        repeated = 0
+        for name in wrong:
+            scores = {it.label: it.score for it in describe(atlas.store, atlas.model(name)).labels}
+            repeated += (scores["apple"] >= 0.5) == ("apple" in population.labels[name])
+    assert repeated <= 2, f"{repeated} of {len(wrong)}"
+
+
 def test_strangers_are_not_guessed_at(probed, tmp_path):
     population, atlas, _, _ = probed
     by_tree = describe(atlas.store, atlas.model("second-001"))
@@ -104,6 +202,34 @@ def test_an_expert_whose_files_are_gone_is_told(probed, tmp_path):
     finally:
         with atlas.store.write() as connection:
             expert_rows.keep_expert(connection, kept)
+
+
+def test_an_expert_whose_files_name_another_tree_is_that_of_the_atlas(probed):
+    population, atlas, _, _ = probed
+    with atlas.store.read() as connection:
+        told = Path(expert_rows.all_experts(connection)[0].folder) / "expert.json"
+    was = told.read_text()
+    told.write_text(json.dumps({**json.loads(was), "tree": "elsewhere"}))
+    try:
+        found = describe(atlas.store, population.folder / "first-001")
+        assert found.seen.kept is not None and found.seen.kept.tree != "elsewhere"
+    finally:
+        told.write_text(was)
+
+
+def test_an_expert_of_the_format_of_before_is_refused_and_trained_again(probed, tmp_path):
+    _, atlas, encoder, _ = probed
+    copytree(atlas.folder, tmp_path / "atlas")
+    with Atlas(tmp_path / "atlas") as old:
+        with old.store.read() as connection:
+            kept = expert_rows.all_experts(connection)[0]
+        told = Path(kept.folder) / "expert.json"
+        told.write_text(json.dumps({**json.loads(told.read_text()), "format": 1}))
+        with pytest.raises(BadInput, match="format 1.*train it again"):
+            describe(old.store, old.model("first-000"))
+        asked = Training(how=SMALL)
+        (done,) = train_experts(old.store, asked, encoder).experts
+        assert not done.as_before and describe(old.store, old.model("first-000")).labels
 
 
 def test_a_lost_expert_is_trained_again(probed):

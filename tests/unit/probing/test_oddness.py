@@ -96,3 +96,15 @@ def test_what_was_learned_by_heart_is_no_measure(planted, descent):
     training = expert.known.names[int(np.flatnonzero(~expert.known.held_out)[0])]
     assert "by heart" in oddness_of(expert, expert.known.vectors[0], training)[1]
     assert "24 models" in oddness_of(expert, expert.known.vectors[0])[1]
+
+
+def test_models_drawn_like_the_known_ones_are_odd_no_more_often_than_said():
+    # a few tight groups: by the others alone, new models would seem too near
+    draw = np.random.default_rng(3)
+    centres = draw.normal(size=(30, 5)) * 10
+    flagged = []
+    for _ in range(60):
+        vectors = (centres[draw.integers(30, size=45)] + draw.normal(size=(45, 5))).astype("f4")
+        found = odd_scores(vectors[:40], vectors[40:])
+        flagged.append((found.shares <= 0.05).mean())
+    assert np.mean(flagged) < 0.08

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from weightscape.errors import BadInput
-from weightscape.probing import fitting, leave_one_out, preparing
+from weightscape.probing import fitting, leave_one_out, preparing, stacks
 from weightscape.probing.assembling import assemble
 from weightscape.probing.layer_set import LayerSet, select
 from weightscape.probing.leave_one_out import RidgeProbes, regress
@@ -216,14 +216,14 @@ def test_predictions_by_the_others_are_those_of_regressions_without_the_model(pl
 @pytest.mark.parametrize("relu", [True, False])
 def test_left_out_predictions_are_parted_by_layer(planted, relu):
     other = planted.set.stack.matrices[:, :10, :12]
-    stacks = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, DenseStack(other))]
-    stacks = [it.take(torch.arange(60)) for it in stacks]
+    layers = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, DenseStack(other))]
+    layers = [it.take(torch.arange(60)) for it in layers]
     members = torch.tensor(
         [[float(c in own) for c in planted.classes] for own in planted.labels[:60]]
     )
     probes = RidgeProbes([(20, 24), (10, 12)], relu=relu)
     with torch.no_grad():
-        whole = regress(probes, stacks, members)
+        whole = regress(probes, layers, members)
         parts = whole.left_out_by_layer(probes.features)
         torch.testing.assert_close(torch.stack(parts).mean(0), whole.left_out, atol=1e-4, rtol=1e-4)
         # by hand, of one model: the duals of a regression without it, and each layer's products
@@ -241,17 +241,17 @@ def test_left_out_predictions_are_parted_by_layer(planted, relu):
 @pytest.mark.parametrize("relu", [True, False])
 def test_a_network_of_several_layers_predicts_what_the_regression_does(planted, small, relu):
     other = DenseStack(planted.set.stack.matrices[:, :10, :12])
-    stacks = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, other)]
+    layers = [fit_normalising(it, sized=True)[1] for it in (planted.set.stack, other)]
     how = replace(small, relu=relu)
     members = torch.tensor([[float(c in own) for c in planted.classes] for own in planted.labels])
     probes = RidgeProbes([(20, 24), (10, 12)], relu=relu)
-    network = Network([probe_size(it, how) for it in stacks], how, labels=8, text_size=0)
+    network = Network([probe_size(it, how) for it in layers], how, labels=8, text_size=0)
     with torch.no_grad():
-        solved = regress(probes, stacks, members)
+        solved = regress(probes, layers, members)
         assemble(network, probes, solved, members)
         torch.testing.assert_close(
-            network(stacks)[:, :8] + members.mean(0),
-            solved.predict(probes(stacks)),
+            network(layers)[:, :8] + members.mean(0),
+            solved.predict(probes(layers)),
             atol=2e-3,
             rtol=1e-3,
         )
@@ -287,10 +287,21 @@ def test_several_layers_are_read_with_attention(planted, either):
     other = LayerSet("noise.weight", planted.set.names, DenseStack(noise), {})
     train = [select(it, it.names[:120]) for it in (planted.set, other)]
     expert = train_expert(train, planted.labels[:120], how=either)
-    stacks = [it.stack.take(torch.arange(120, 160)) for it in (planted.set, other)]
+    unseen = [it.stack.take(torch.arange(120, 160)) for it in (planted.set, other)]
     members = np.array([[c in own for c in expert.labels] for own in planted.labels[120:]])
-    assert ((expert.label_scores(stacks) >= 0.5) == members).mean() > 0.8
+    assert ((expert.label_scores(unseen) >= 0.5) == members).mean() > 0.8
     assert expert.layers == ("layer.weight", "noise.weight")
+
+
+def test_layers_of_different_sizes_are_read_of_many_models(planted, small, monkeypatch):
+    other = LayerSet(
+        "part.weight", planted.set.names, DenseStack(planted.set.stack.matrices[:, :10, :12]), {}
+    )
+    expert = train_expert([planted.set, other], planted.labels, how=replace(small, steps=2))
+    whole = expert.embed([planted.set.stack, other.stack])
+    monkeypatch.setattr(stacks, "_BLOCK", 20 * 24 * 7)
+    in_blocks = expert.embed([planted.set.stack, other.stack])
+    np.testing.assert_allclose(in_blocks, whole, atol=1e-5)
 
 
 def test_attention_learns_which_layer_tells_what_of_whom(planted, small):
