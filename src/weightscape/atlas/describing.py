@@ -25,7 +25,7 @@ from weightscape.catalog.labels import known_labels, words_of_labels
 from weightscape.catalog.records import KeptExpert, Model
 from weightscape.catalog.store import Store
 from weightscape.catalog.vectors import Vector
-from weightscape.errors import AtlasError, BadInput, WeightscapeError
+from weightscape.errors import AtlasError, BadInput, MismatchedModels, WeightscapeError
 from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert

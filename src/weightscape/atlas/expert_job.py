@@ -34,13 +34,14 @@ DEFAULT_MEMORY = 4 << 30
 class Training:
     """What experts are trained on, and how.
 
-    models: names of those to learn from, None for all that have labels. layer: None to have it
-    chosen. kinds: of labels. least: labelled models that a tree needs. validation: share of them
-    that is held out. memory: bytes that a layer of all models may take where it is chosen.
+    models: names of those to learn from, None for all that have labels. layer: one, or several that
+    are read together; None to have one chosen. kinds: of labels. least: labelled models that a
+    tree needs. validation: share of them that is held out. memory: bytes that a layer of all models
+    may take where it is chosen.
     """
 
     models: frozenset[str] | None = None
-    layer: str | None = None
+    layer: str | tuple[str, ...] | None = None
     kinds: tuple[LabelKind, ...] = ALL_KINDS
     least: int = LEAST_MODELS
     validation: float = 0.15

@@ -2,10 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
-
-import numpy as np
-import torch
 
 from weightscape.atlas.deriving import base_of
 from weightscape.atlas.expert_groups import Group
@@ -15,49 +11,48 @@ from weightscape.catalog.labels import all_labels
 from weightscape.catalog.records import Model
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
-from weightscape.probing.layer_set import LayerSet, read_set
+from weightscape.probing.layer_set import LayerSet, select
+from weightscape.probing.layers import Dense, read_layer
 from weightscape.probing.origin import Origin, may_be_origin, no_delta, origin_of, unmoved
-from weightscape.probing.stacks import DenseStack
 
 
 def origin_of_group(
-    store: Store, group: Group, layers: LayerSet, told: Sequence[str], meter: Meter
+    store: Store, group: Group, sets: Sequence[LayerSet], told: Sequence[str], meter: Meter
 ) -> Origin | None:
-    """Read what models began with in the layer that is read of them; None where nobody knows.
+    """Read what models began with in the layers that are read of them; None where nobody knows.
 
     told: models that have labels to learn, none of which is taken for a base. A root that nobody
     names as a base may be a model like the others, and has to lie among them as a base does.
     """
+    stacks = [it.stack for it in sets]
     if group.low_rank:
-        return no_delta([layers.stack])
+        return no_delta(stacks)
     for model, declared in _candidates(store, group, told):
         try:
-            found = read_set(
-                {model.name: partial(opened, model, meter)}, layers.layer, shape=layers.stack.shape
-            )
-        except WeightscapeError:
+            with opened(model, meter) as checkpoint:
+                read = [read_layer(checkpoint, it.layer, shape=it.stack.shape) for it in sets]
+        except (WeightscapeError, OSError):
             continue
-        assert isinstance(found.stack, DenseStack)
-        layer = found.stack.matrices[0]
-        if declared or may_be_origin(layer, layers.stack):
-            return origin_of(model.name, [layer], [layers.stack])
+        layers = [it.matrix.clone() for it in read if isinstance(it, Dense)]
+        near = (may_be_origin(*it) for it in zip(layers, stacks, strict=True))
+        if declared or all(near):
+            return origin_of(model.name, layers, stacks)
     return None
 
 
-def without_unmoved(layers: LayerSet, origin: Origin | None) -> LayerSet:
-    """Leave out the models that have learned nothing in a layer: it has nothing to teach."""
+def without_unmoved(
+    sets: Sequence[LayerSet], origin: Origin | None
+) -> tuple[list[LayerSet], dict[str, str]]:
+    """Leave out the models that have learned nothing in the layers; tell all that are skipped."""
+    skipped = dict(sets[0].skipped)
     if origin is None:
-        return layers
-    still = unmoved(origin, [layers.stack])
-    moved = [name for name, left in zip(layers.names, still, strict=True) if not left]
-    reason = "nothing was learned in its " + layers.layer
-    skipped = dict.fromkeys(np.array(layers.names)[still].tolist(), reason)
-    return LayerSet(
-        layers.layer,
-        tuple(moved),
-        layers.stack.take(torch.from_numpy(np.flatnonzero(~still))),
-        {**layers.skipped, **skipped},
-    )
+        return list(sets), skipped
+    still = unmoved(origin, [it.stack for it in sets])
+    reason = "nothing was learned in its " + ", ".join(it.layer for it in sets)
+    names = sets[0].names
+    moved = [name for name, left in zip(names, still, strict=True) if not left]
+    skipped |= {name: reason for name in names if name not in set(moved)}
+    return [select(it, moved) for it in sets], skipped
 
 
 def _candidates(store: Store, group: Group, told: Sequence[str]) -> list[tuple[Model, bool]]:

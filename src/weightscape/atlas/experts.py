@@ -14,12 +14,12 @@ from weightscape.atlas.expert_origin import origin_of_group, without_unmoved
 from weightscape.atlas.labelling import label_meanings, labels_of_models
 from weightscape.atlas.layer_reading import Meter, opened
 from weightscape.catalog import vectors as vector_rows
-from weightscape.catalog.records import KeptExpert
+from weightscape.catalog.records import KeptExpert, Model
 from weightscape.catalog.store import Store
 from weightscape.errors import MissingExtra, WeightscapeError
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
-from weightscape.probing.layer_set import Opener, read_set
+from weightscape.probing.layer_set import LayerSet, Opener, read_set, select
 from weightscape.probing.layers import Readable
 from weightscape.probing.preparing import LEAST_MODELS
 from weightscape.probing.prompts import text_vectors
@@ -156,34 +156,56 @@ def _train(
         with progress.stage("encoding labels"):
             texts = text_vectors(encoder, job.every_label, words=label_meanings(job.store))
     held_out = hold_out(job.labels, asked.validation, asked.how.seed)
-    layer = asked.layer
-    if layer is None:
-        layer = expert_layers.choose(
-            models,
-            job.labels,
-            held_out,
-            asked.how,
-            memory=asked.memory,
-            meter=meters.choice,
-            kept=job.home / "layer.json",
-            progress=progress,
-        ).layer
-    openers: dict[str, Readable | Opener] = {
-        it.name: partial(opened, it, meters.layer) for it in models
-    }
-    whole = read_set(openers, layer, progress=progress)
-    origin = origin_of_group(job.store, job.group, whole, tuple(job.labels), meters.layer)
-    layers = without_unmoved(whole, origin)
+    sets = _read(models, _layers(job, models, held_out, meters, progress), meters.layer, progress)
+    origin = origin_of_group(job.store, job.group, sets, tuple(job.labels), meters.layer)
+    sets, skipped = without_unmoved(sets, origin)
+    names = sets[0].names
     expert = train_expert(
-        layers,
-        [job.labels[name] for name in layers.names],
+        sets,
+        [job.labels[name] for name in names],
         texts,
         encoder=None if encoder is None else encoder.identity,
         tree=job.group.name,
         origin=origin,
-        validation=[name in held_out for name in layers.names],
+        validation=[name in held_out for name in names],
         how=asked.how,
         folder=job.home / identity,
         progress=progress,
     )
-    return expert, dict(layers.skipped)
+    return expert, skipped
+
+
+def _layers(
+    job: Job,
+    models: Sequence[Model],
+    held_out: frozenset[str],
+    meters: _Meters,
+    progress: Progress,
+) -> Sequence[str]:
+    """Take the layers that were asked for, or choose one."""
+    asked = job.asked
+    if asked.layer is not None:
+        return [asked.layer] if isinstance(asked.layer, str) else list(dict.fromkeys(asked.layer))
+    chosen = expert_layers.choose(
+        models,
+        job.labels,
+        held_out,
+        asked.how,
+        memory=asked.memory,
+        meter=meters.choice,
+        kept=job.home / "layer.json",
+        progress=progress,
+    )
+    return [chosen.layer]
+
+
+def _read(
+    models: Sequence[Model], layers: Sequence[str], meter: Meter, progress: Progress
+) -> list[LayerSet]:
+    """Read the layers of the models that have them all."""
+    openers: dict[str, Readable | Opener] = {it.name: partial(opened, it, meter) for it in models}
+    sets = [read_set(openers, layer, progress=progress) for layer in layers]
+    skipped = {name: why for it in sets for name, why in it.skipped.items()}
+    names = [it.name for it in models if it.name not in skipped]
+    chosen = [select(it, names) for it in sets]
+    return [LayerSet(it.layer, it.names, it.stack, skipped) for it in chosen]

@@ -6,7 +6,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from probe_models import CLASSES, LAYER, SMALL, Population
 from weightscape.atlas import Atlas
@@ -332,6 +332,36 @@ def test_a_killed_training_leaves_the_expert_of_before_and_goes_on(probed, tmp_p
 def described(atlas):
     found = describe(atlas.store, atlas.model("first-004"))
     return found.seen.kept.made, [(it.label, it.score) for it in found.labels]
+
+
+def test_several_layers_are_read_together(tmp_path, one_torch_thread):
+    population, other = Population(tmp_path / "models", seed=8), "encoder.layer.0.dense.weight"
+    population.make("first", 24)
+    for number, name in enumerate(population.labels):
+        file = population.folder / name / "model.safetensors"
+        tensors = load_file(file)
+        if number:
+            tensors[other] = tensors[other] + 0.3 * (
+                tensors[LAYER] - population.bases["first"][LAYER]
+            )
+        else:
+            del tensors[other]
+        save_file(tensors, file)
+    with Atlas(tmp_path / "atlas") as atlas:
+        atlas.add([population.folder])
+        labels = population.write_labels(tmp_path / "labels.csv")
+        label_models(atlas.store, read_label_file(labels), "file labels")
+        (done,) = train_experts(
+            atlas.store, Training(how=SMALL, layer=(LAYER, other)), None
+        ).experts
+        assert done.expert.layers == (LAYER, other)
+        place = population.one("elsewhere", "first", ["bread"], into=tmp_path)
+        tensors = load_file(place / "model.safetensors")
+        tensors[other] += 0.3 * (tensors[LAYER] - population.bases["first"][LAYER])
+        save_file(tensors, place / "model.safetensors")
+        found = describe(atlas.store, place)
+        assert found.labels[0].label == "bread"
+        assert found.seen.bytes_read == 2 * 4 * 24 * 32
 
 
 def test_another_encoder_makes_another_expert_and_the_old_one_is_refused(probed, tmp_path):
