@@ -121,6 +121,10 @@ def of_tree(tree: Tree, strangers: Mapping[str, Tree]) -> dict[str, Any]:
             "raw layer": _coordinates(centred_gram(whole.stack, sides.train)),
         }
         new = torch.arange(len(layers), len(whole.stack))
+        # of training models the vectors that are kept of them: by regressions without them
+        rows = {name: row for row, name in enumerate(expert.known.names)}
+        kept = [rows[sides.names[it]] for it in sides.train]
+        vectors["ProbeX"][sides.train] = expert.known.vectors[kept]
         found[what] = {
             f"{space}, {how}": told_apart(mine, sides.train, sides.test, new, how)
             for space, mine in vectors.items()
