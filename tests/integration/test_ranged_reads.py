@@ -165,6 +165,73 @@ def test_a_server_without_ranges_says_what_to_give_and_is_left_at_once(
     assert torch.equal(model.tensor(LAYER), tensors(layers=40, width=512)[LAYER])
 
 
+@pytest.mark.parametrize("address", ["m", "m/model.safetensors.index.json"])
+def test_a_sharded_model_is_fetched_from_a_server_without_ranges(
+    server, monkeypatch, tmp_path, address
+):
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+    held = write_sharded(server.folder / "m")
+    server.ranges = False
+    with pytest.raises(NeedsDownload, match="--allow-download"):
+        open_any(f"{server.url}/{address}").tensor(LAYER)
+    model = open_any(f"{server.url}/{address}", allow_download=True)
+    assert torch.equal(model.tensor(LAYER), held[LAYER])
+
+
+def test_a_sharded_model_is_still_read_in_part_where_it_might_be_fetched(
+    server, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+    held = write_sharded(server.folder / "m")
+    index = f"{server.url}/m/model.safetensors.index.json"
+    model = open_any(index, allow_download=True)
+    assert len(server.asked) == 2 and server.asked[1].sent == 8
+    assert torch.equal(model.tensor(LAYER), held[LAYER])
+    assert not (tmp_path / "cache").exists()
+    assert len(server.asked) == 4  # the bytes that were asked for are not asked for again
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_adapters_are_fetched_from_a_server_without_ranges(server, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+    folder = server.folder / "lora"
+    folder.mkdir()
+    prefix = "base_model.model.encoder.layer.1"
+    factors = {
+        f"{prefix}.lora_A.weight": torch.randn(4, 96),
+        f"{prefix}.lora_B.weight": torch.randn(96, 4),
+    }
+    save_file(factors, folder / name) if name.endswith("s") else torch.save(factors, folder / name)
+    config = {"peft_type": "LORA", "lora_alpha": 8, "r": 4, "base_model_name_or_path": "org/base"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    server.ranges = False
+    model = open_any(f"{server.url}/lora", allow_download=True)
+    assert isinstance(model, Adapter)
+    assert torch.equal(model.tensor(LAYER), open_checkpoint(folder).tensor(LAYER))
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_torch_files_are_fetched_from_a_server_without_ranges(
+    server, monkeypatch, tmp_path, sharded
+):
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+    folder, held = server.folder / "t", tensors()
+    folder.mkdir()
+    if sharded:
+        shards = {
+            name: f"pytorch_model-0000{n // 3 + 1}-of-00002.bin" for n, name in enumerate(held)
+        }
+        for label in set(shards.values()):
+            torch.save({n: held[n] for n in held if shards[n] == label}, folder / label)
+        index = json.dumps({"weight_map": shards})
+        (folder / "pytorch_model.bin.index.json").write_text(index)
+    else:
+        torch.save(held, folder / "pytorch_model.bin")
+    server.ranges = False
+    model = open_any(f"{server.url}/t", allow_download=True)
+    assert torch.equal(model.tensor(LAYER), held[LAYER])
+
+
 def test_connections_that_break_are_opened_again_where_they_broke(server, no_pauses):
     write(server.folder / "a", width=512)
     model = open_remote(f"{server.url}/a")

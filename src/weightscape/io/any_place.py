@@ -32,7 +32,11 @@ def open_any(
         return open_checkpoint(place)
     folder = open_folder(place)
     try:
-        return open_in(folder)
+        found = open_in(folder)
+        if allow_download and isinstance(found, RemoteCheckpoint):
+            # what is found out while a tensor is read is found out too late to fetch the model
+            found.ask_a_shard()
+        return found
     except NeedsDownload as reason:
         if not allow_download:
             raise

@@ -122,6 +122,15 @@ class RemoteCheckpoint:
         info = self.info(name)
         return self._folder.file(info.file).read(place_in_file(info, start, count), count)
 
+    def ask_a_shard(self) -> None:
+        """Ask one shard for its first bytes, unless a header was read; they are not asked twice.
+
+        Raises NeedsDownload where the server sends whole files only.
+        """
+        with self._lock:
+            if not self._headers and self._places:
+                self._folder.file(min(self._places.values())).size()
+
     def release(self, name: str, start: int = 0, stop: int | None = None) -> None:
         """Do nothing: what was fetched is its reader's."""
 
