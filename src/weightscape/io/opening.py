@@ -1,7 +1,8 @@
 """Opening whatever a path leads to."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from weightscape.io.layout import (
     look,
     stands_for_folder,
 )
+from weightscape.io.walk import walk
 
+_MOST_COUNTED, _MOST_FOLDERS = 1_000, 10_000
 _FACTOR_NAMES = (".lora_A", ".lora_B", ".lora_down", ".lora_up", ".lora_embedding_")
 
 
@@ -72,7 +75,30 @@ def _open_folder(folder: Path, names: list[str]) -> Checkpoint | Adapter:
         raise BadInput(f"{folder}: holds several models ({some}); name one of these files")
     if layout.unsupported:
         raise _unsupported(folder / layout.unsupported[0][0], layout.unsupported[0][1])
+    _refuse_several(folder)
     raise BadCheckpoint("holds no weights that are known", file=folder)
+
+
+def _refuse_several(folder: Path) -> None:
+    """Refuse a folder whose folders hold models, by the names of their files."""
+    below = sorted(islice(_models_below(folder), _MOST_COUNTED + 1))
+    if not below:
+        return
+    count = len(below)
+    many = "a model" if count == 1 else f"{min(count, _MOST_COUNTED):,} models"
+    more = " and more" if count > _MOST_COUNTED else ""
+    some = ", ".join(str(it) for it in below[:3]) + (", ..." if count > 3 else "")
+    which = "it" if count == 1 else "one of them"
+    raise BadInput(f"{folder}: is no model itself, but holds {many}{more} ({some}); name {which}")
+
+
+def _models_below(folder: Path) -> Iterator[Path]:
+    for inner in islice(walk(folder), _MOST_FOLDERS):
+        if inner.part_of_model:
+            continue
+        whole = inner.layout.weights or inner.layout.adapter
+        for path in [inner.path] if whole else [inner.path / it for it in inner.layout.lone]:
+            yield path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def _open_file(path: Path) -> Checkpoint | Adapter:

@@ -365,3 +365,22 @@ def test_bare_adapter_factors_are_not_taken_for_a_model(tmp_path):
     save_file({"l.lora_A.weight": torch.ones(2, 2)}, tmp_path / "lora.safetensors")
     with pytest.raises(UnsupportedFormat, match="adapter_config"):
         open_checkpoint(tmp_path / "lora.safetensors")
+
+
+def test_a_folder_of_models_is_said_to_be_one(tmp_path):
+    one = {"w": torch.ones(2, 2)}
+    for name in ("zoo/a", "zoo/deep/b"):
+        (tmp_path / name).mkdir(parents=True)
+        save_file(one, tmp_path / name / "model.safetensors")
+    torch.save(one, tmp_path / "zoo" / "deep" / "c.pt")
+    with pytest.raises(
+        BadInput, match=r"holds 3 models \(a, deep/b, deep/c.pt\); name one of them"
+    ):
+        open_checkpoint(tmp_path / "zoo")
+    (tmp_path / "hub" / "m").mkdir(parents=True)
+    save_file(one, tmp_path / "hub" / "m" / "model.safetensors")
+    with pytest.raises(BadInput, match=r"holds a model \(m\); name it"):
+        open_checkpoint(tmp_path / "hub")
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    with pytest.raises(BadCheckpoint, match="holds no weights that are known"):
+        open_checkpoint(tmp_path / "empty")
