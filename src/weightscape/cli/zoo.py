@@ -77,7 +77,8 @@ def text(
         "seed": seed,
     }
     with console.progress(quiet or json) as progress:
-        progress.note(estimate(preset, workers=workers, **changes).sentence())
+        taken = estimate(preset, workers=workers, **changes)
+        progress.note(f"making {taken.sentence()}")
         truth = make_text_zoo(folder, preset=preset, workers=workers, progress=progress, **changes)
     _answer(truth, folder, json)
 
@@ -181,7 +182,8 @@ def probes(
         "seed": seed,
     }
     with console.progress(quiet or json) as progress:
-        progress.note(estimate(preset, workers=workers, **changes).sentence())
+        taken = estimate(preset, workers=workers, **changes)
+        progress.note(f"making {taken.sentence()}")
         truth = make_probes_zoo(
             folder, preset=preset, workers=workers, progress=progress, **changes
         )
@@ -207,7 +209,7 @@ def _answer(truth: "Truth", folder: Path, json: bool) -> None:
     ]
     columns = ("model", "kind", "made from", "task", "accuracy")
     console.out().print(console.table(columns, rows, right="accuracy"))
-    console.note(f"{len(rows)} models in {folder}; their truth is in {folder / 'truth.json'}")
+    _note(truth, folder)
 
 
 def _answer_by_tree(truth: "Truth", folder: Path, json: bool) -> None:
@@ -228,5 +230,10 @@ def _answer_by_tree(truth: "Truth", folder: Path, json: bool) -> None:
         rows.append((tree or "", str(len(models)), str(len(known)), told, mean))
     columns = ("tree", "models", "classes", "splits", "mean accuracy")
     console.out().print(console.table(columns, rows, right="mean accuracy"))
-    count = len(truth.models)
-    console.note(f"{count} models in {folder}; their truth is in {folder / 'truth.json'}")
+    _note(truth, folder)
+
+
+def _note(truth: "Truth", folder: Path) -> None:
+    from weightscape.cli import console
+
+    console.note(f"made {len(truth.models)} models; their truth is in {folder / 'truth.json'}")

@@ -77,7 +77,15 @@ def make_probes_zoo(
     truth = Truth(zoo="probes", models={}, edges=[])
     for tree in (tree for tree in TREES if tree in plans):
         done += plans[tree]
-        made = carry_out(plans[tree], folder, make, cost=_cost, workers=workers, progress=progress)
+        made = carry_out(
+            plans[tree],
+            folder,
+            make,
+            cost=_cost,
+            workers=workers,
+            title=f" of the tree {tree}",
+            progress=progress,
+        )
         scores.update(made)
         truth = _truth(zoo, done, scores, names, unseen)
         write_truth(truth, folder)

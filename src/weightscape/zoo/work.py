@@ -64,15 +64,19 @@ def carry_out(
     *,
     cost: Callable[[Planned[Any]], float],
     workers: int = 2,
+    title: str = "",
     progress: Progress = silent,
 ) -> Scores:
     """Make every planned model that is not there yet, and give all scores.
 
-    cost: training steps of a model, for the progress bar. Workers have one torch thread each.
+    cost: training steps of a model, for the progress bar. title: what the models are, behind
+    their number. Workers have one torch thread each.
     Raises BadInput when a worker failed for a reason of the user's.
     """
     costs = {planned.name: cost(planned) for planned in plan}
-    with progress.stage("making models", total=sum(costs.values()), unit="steps") as advance:
+    there = sum(_finished(folder, name) for name in costs)
+    label = f"making {len(plan)} models{title}" + (f", {there} are there" if there else "")
+    with progress.stage(label, total=sum(costs.values()), unit="steps") as advance:
         done = _Meter(folder, costs, advance)
         done.look()
         if workers <= 1:

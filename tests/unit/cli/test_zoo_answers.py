@@ -20,4 +20,4 @@ def test_a_probes_zoo_is_told_by_tree(capsys):
     rows = [line.split() for line in told.out.splitlines()]
     assert rows[1] == ["one", "2", "3", "1", "train,", "1", "unseen", "0.750"]
     assert rows[2] == ["two", "0", "0"]
-    assert "4 models in zoo" in told.err
+    assert told.err == "made 4 models; their truth is in zoo/truth.json\n"

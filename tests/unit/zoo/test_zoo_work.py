@@ -52,12 +52,13 @@ def made(folder):
 
 class Counting:
     def __init__(self):
-        self.total, self.done = 0, 0
+        self.total, self.done, self.labels = 0, 0, []
 
     def stage(self, label, *, total=None, unit=""):
         from contextlib import nullcontext
 
         self.total += total
+        self.labels.append(label)
 
         def advance(amount):
             self.done += amount
@@ -77,7 +78,10 @@ def test_everything_is_made_once_after_its_parents(tmp_path, workers):
     assert all(order.index(p) < order.index(m.name) for m in PLAN for p in m.parents)
     assert scores == {planned.name: {"accuracy": 0.5} for planned in PLAN}
     assert progress.done == progress.total == 10
-    make(tmp_path / "zoo", FileMaker(failing="a"), workers=workers)
+    assert progress.labels == ["making 5 models"]
+    again = Counting()
+    make(tmp_path / "zoo", FileMaker(failing="a"), workers=workers, title=" of it", progress=again)
+    assert again.labels == ["making 5 models of it, 5 are there"]
     assert made(tmp_path / "zoo") == order
 
 
