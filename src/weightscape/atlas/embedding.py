@@ -1,7 +1,7 @@
 """Reading the models that experts have not read yet: one layer of each, into one vector."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from weightscape.atlas.asking import chosen_experts, load_kept, with_current
@@ -20,9 +20,7 @@ from weightscape.errors import (
     WeightscapeError,
 )
 from weightscape.probing.expert import Expert
-from weightscape.probing.layers import Layer, Readable, read_layer
-from weightscape.probing.stacks import stack_layers
-from weightscape.probing.untouched import nothing_learned
+from weightscape.probing.mixture import look
 from weightscape.progress import Progress, silent
 
 log = logging.getLogger(__name__)
@@ -105,10 +103,10 @@ def embed_group(
             for model in waiting[start : start + _AT_ONCE]:
                 try:
                     with opened(model, meter) as checkpoint:
-                        read = _layers_of(expert, checkpoint)
-                    if (why := nothing_learned(expert, read)) is not None:
-                        raise MismatchedModels(why)
-                    vectors[model.id] = (model.fingerprint, _embedded(expert, read))
+                        seen = look(expert, checkpoint)
+                    if seen.vector is None:
+                        raise MismatchedModels(seen.untouched)
+                    vectors[model.id] = (model.fingerprint, seen.vector)
                     done.append(model.name)
                 except (WeightscapeError, OSError) as problem:
                     skipped[model.name] = str(problem)
@@ -120,21 +118,6 @@ def embed_group(
                 if not vector_rows.put_vectors(connection, kept.id, vectors):
                     raise NotFound(f"the expert {kept.name!r} was trained again meanwhile")
     return Embedded(tuple(done), skipped, meter.bytes_read)
-
-
-def vector_of(expert: Expert, checkpoint: Readable) -> Vector:
-    """Read an expert's layers of one model and give its vector."""
-    return _embedded(expert, _layers_of(expert, checkpoint))
-
-
-def _layers_of(expert: Expert, checkpoint: Readable) -> list[Layer]:
-    wanted = zip(expert.layers, expert.shapes, strict=True)
-    return [read_layer(checkpoint, name, shape=it) for name, it in wanted]
-
-
-def _embedded(expert: Expert, layers: Sequence[Layer]) -> Vector:
-    found: Vector = expert.embed([stack_layers([it]) for it in layers])[0]
-    return found
 
 
 def known_vectors(expert: Expert, models: Iterable[Model]) -> dict[int, tuple[str, Vector]]:

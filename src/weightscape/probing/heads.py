@@ -43,10 +43,13 @@ class TextHead(nn.Module):
 
     def forward(self, vectors: Tensor, texts: Tensor) -> Tensor:
         """Give logits [N, T] for vectors [N, width] and texts [T, size]."""
-        mine = F.normalize(vectors, dim=-1)
+        # by the lengths afterwards: vectors of length 1 would be a second copy of all of them
+        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(1e-12)
         theirs = F.normalize(F.linear(texts, self.weight), dim=-1)
         # no sharper than a hundredth, as in CLIP: beyond it the gradients vanish
-        return self.log_scale.clamp(max=math.log(100.0)).exp() * mine @ theirs.T + self.bias
+        scale = self.log_scale.clamp(max=math.log(100.0)).exp()
+        logits: Tensor = scale * (vectors @ theirs.T) / lengths + self.bias
+        return logits
 
 
 @dataclass(frozen=True, slots=True)

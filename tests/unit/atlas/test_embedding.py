@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from probe_models import LAYER, SMALL, Population
 from weightscape.atlas import Atlas, asking, embedding
 from weightscape.atlas.asking import chosen_experts
-from weightscape.atlas.embedding import embed_new, vector_of
+from weightscape.atlas.embedding import embed_new
 from weightscape.atlas.expert_job import Training
 from weightscape.atlas.experts import train_experts
 from weightscape.atlas.labelling import label_models
@@ -20,6 +20,7 @@ from weightscape.catalog import vectors as vector_rows
 from weightscape.io import open_checkpoint
 from weightscape.probing.encoders import open_encoder
 from weightscape.probing.label_files import read_label_file
+from weightscape.probing.mixture import look
 
 ASKED = Training(how=SMALL, layer=LAYER)
 
@@ -163,17 +164,22 @@ def again(trained, alone, tmp_path):
     return train
 
 
-@pytest.mark.parametrize("moment", ["load_expert", "open_encoder", "label_vectors"])
-def test_a_search_that_meets_a_training_asks_the_new_expert(alone, again, monkeypatch, moment):
+@pytest.mark.parametrize(
+    "where, moment",
+    [(asking, "load_expert"), (asking, "open_encoder"), (vector_rows, "load_vectors")],
+)
+def test_a_search_that_meets_a_training_asks_the_new_expert(
+    alone, again, monkeypatch, where, moment
+):
     atlas, _ = alone
     (before,) = chosen_experts(atlas.store)
-    with trained_again_before(asking, moment, monkeypatch, again):
+    with trained_again_before(where, moment, monkeypatch, again):
         found = search(atlas.store, "apple", by=("weights",))
     assert found.hits and not any("not asked" in it for it in found.notes)
     assert chosen_experts(atlas.store)[0].id != before.id
 
 
-@pytest.mark.parametrize("moment", ["load_kept", "opened", "nothing_learned"])
+@pytest.mark.parametrize("moment", ["load_kept", "opened", "look"])
 def test_what_the_expert_of_before_has_read_is_never_taken_for_the_new_one_s(
     alone, again, monkeypatch, moment
 ):
@@ -187,5 +193,5 @@ def test_what_the_expert_of_before_has_read_is_never_taken_for_the_new_one_s(
     with atlas.store.read() as connection:
         vector = vector_rows.get_vector(connection, kept.id, atlas.model("late").id)
     with open_checkpoint(folder / "late") as checkpoint:
-        right = vector_of(asking.load_kept(kept), checkpoint)
+        right = look(asking.load_kept(kept), checkpoint).vector
     np.testing.assert_allclose(vector, right, atol=1e-5)
