@@ -9,6 +9,7 @@ Row = dict[str, Any]
 PROBEX = "ProbeX"
 AIM_MEMBERSHIP, AIM_CONTROL, AIM_LEAD, AIM_CHANCE, AIM_SECONDS = 0.85, 0.55, 0.03, 5.0, 120.0
 AIM_CLASSES = 20
+AIM_SCAN, SCANNED = 0.1, 100_000
 PAPER = {
     "DINO": (0.705, 0.614),
     "MAE": (0.765, 0.666),
@@ -26,6 +27,7 @@ def blocks() -> dict[str, str]:
         "oddness": oddness_block,
         "cost": cost_block,
         "data-size": data_size_block,
+        "scan": scan_block,
     }
     found = {f"probex {name}": _of(f"probex-{name}", write) for name, write in made.items()}
     return {**found, "probex aims": aims_block()}
@@ -110,6 +112,28 @@ def data_size_block(result: Row) -> str:
     return f"{table(['tree', 'training models', PROBEX, 'linear'], rows)}\n\n{source(result)}"
 
 
+def scan_block(result: Row) -> str:
+    """Tell what a search by weights takes, from the scan to the command line."""
+    rows = result["rows"]
+    parts = {
+        "the scan of loaded vectors": "scan_seconds",
+        "the scan, of the processor": "scan_processor_seconds",
+        "its floor: one product with them": "floor_seconds",
+        "loading the vectors": "load_seconds",
+        "loading the expert": "load_expert_seconds",
+        "`search` as a call": "call_seconds",
+        "the call, of the processor": "call_processor_seconds",
+        "`weightscape search --weights-only`": "command_seconds",
+        "the command, of the processor": "command_processor_seconds",
+        "imports in it": "import_seconds",
+        "`weightscape --help`": "help_seconds",
+    }
+    table_rows = [[what, *(_seconds(it[key]) for it in rows)] for what, key in parts.items()]
+    ratio = ["scan / floor", *(f"{it['scan_seconds'] / it['floor_seconds']:.1f}" for it in rows)]
+    head = [f"{it['models']:,} models" for it in rows]
+    return f"{table(['what', *head], [*table_rows, ratio])}\n\n{source(result)}"
+
+
 def aims_block() -> str:
     """Set what was aimed at beside what was found."""
     rows = []
@@ -130,6 +154,11 @@ def aims_block() -> str:
         said = f"{seconds:.0f} s of one processor; {found['seconds']:.0f} s as it was shared"
         what = f"an expert of {found['models']} models in at most 2 minutes"
         rows.append(_aim(what, said, seconds <= AIM_SECONDS))
+    if (found := _load("probex-scan")) is not None:
+        for it in (it for it in found["rows"] if it["models"] == SCANNED):
+            what = f"a scan of {SCANNED:,} models, once loaded, in at most {1e3 * AIM_SCAN:.0f} ms"
+            taken = it["scan_seconds"]
+            rows.append(_aim(what, f"{_seconds(taken)} on one core", taken <= AIM_SCAN))
     return table(["aim", "found", "reached"], rows) if rows else "Not measured yet."
 
 
@@ -176,6 +205,10 @@ def _measures(it: Row) -> list[str]:
 def _chances(it: Row) -> list[str]:
     names = ("top1", "top5", "mrr", "", "retrieval_top1", "retrieval_mrr")
     return [f"{it[name]:.3f}" if name else "0.500" for name in names]
+
+
+def _seconds(taken: float) -> str:
+    return f"{taken:.2f} s" if taken >= 1 else f"{1e3 * taken:.1f} ms"
 
 
 def _spread(runs: list[float]) -> str:
