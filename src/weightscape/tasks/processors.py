@@ -265,7 +265,7 @@ def _image(example: Example, task: Task) -> Any:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise MissingExtra("images", "pillow") from error
+        raise MissingExtra("tasks", "pillow") from error
     try:
         with Image.open(example.inputs) as image:
             return image.convert("RGB")
