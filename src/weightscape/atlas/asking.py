@@ -17,7 +17,8 @@ from weightscape.errors import BadInput, WeightscapeError
 from weightscape.io.cache import cache_folder
 from weightscape.probing.encoders import Encoder, open_encoder
 from weightscape.probing.expert import Expert
-from weightscape.probing.prompts import label_vectors
+from weightscape.probing.foreign import foreign_words
+from weightscape.probing.prompts import label_vectors, learned_label
 from weightscape.probing.retrieval import top
 from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
@@ -30,16 +31,20 @@ class Asked:
     """What the experts answered.
 
     probabilities: by model, that it knows what the text names, and the expert that says so.
-    notes: experts that could not be asked, and why.
+    notes: experts that could not be asked, and why; and what is to be known of their answers.
     """
 
     probabilities: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     experts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def best(self, count: int) -> tuple[str, ...]:
-        """Name the models of the highest probabilities, the highest first, ties by name."""
-        names = sorted(self.probabilities)
+    def best(self, count: int, *, least: float = 0.0) -> tuple[str, ...]:
+        """Name the models of the highest probabilities, the highest first, ties by name.
+
+        least: a share of the highest; those below are not named.
+        """
+        limit = least * max((it for it, _ in self.probabilities.values()), default=0.0)
+        names = sorted(it for it, (value, _) in self.probabilities.items() if value >= limit)
         scores = np.array([self.probabilities[it][0] for it in names], dtype=np.float32)
         return tuple(names[place] for place in top(scores, count))
 
@@ -62,12 +67,13 @@ def ask_experts(
     with progress.stage("asking the experts", total=len(kept), unit="experts") as advance:
         for one in kept:
             try:
-                answers = with_current(
+                answers, of_text = with_current(
                     store, one, lambda it: _ask(store, it, text, encoders, progress)
                 )
                 for model, probability in answers.items():
                     found.setdefault(model, (probability, one.name))
                 asked.append(one.name)
+                notes += [f"the expert {one.name!r} {of_text}"] if of_text else []
             except WeightscapeError as problem:
                 if expert is not None:
                     raise
@@ -141,14 +147,24 @@ def untrained(store: Store) -> str:
 
 def _ask(
     store: Store, kept: KeptExpert, text: str, encoders: dict[str, Encoder], progress: Progress
-) -> dict[str, float]:
+) -> tuple[dict[str, float], str]:
+    """Give each model's probability, and a warning where the answer is a guess.
+
+    A label that was learned is asked of the head of classes, as `describe` does.
+    """
     loaded, encoder = open_expert(kept, encoders, progress)
     with store.read() as connection:
         vectors: KeptVectors = vector_rows.load_vectors(connection, kept.id)
         words = label_rows.words_of_labels(connection)
     if not vectors.models:
         raise BadInput("it has read no model whose weights are still the same")
+    learned = learned_label(text, loaded.labels, words)
+    if learned is not None:
+        column = loaded.labels.index(learned)
+        scores = loaded.label_scores_of(vectors.vectors)[:, column]
+        return dict(zip(vectors.models, scores.tolist(), strict=True)), ""
     # a text that is a known label means what the label was trained to mean
     asked = label_vectors(encoder, [text], words=words)
     scores = loaded.text_scores_of(vectors.vectors, asked)[:, 0]
-    return dict(zip(vectors.models, scores.tolist(), strict=True))
+    told = foreign_words(asked, label_vectors(encoder, loaded.labels, words=words), loaded.labels)
+    return dict(zip(vectors.models, scores.tolist(), strict=True)), told.get(0, "")

@@ -15,6 +15,7 @@ from weightscape.atlas.labelling import refresh_labels
 from weightscape.catalog import texts as text_rows
 from weightscape.catalog import vectors as vector_rows
 from weightscape.catalog.store import Store
+from weightscape.catalog.texts import words_of
 from weightscape.errors import AtlasError, BadInput
 from weightscape.probing.fusion import fuse
 from weightscape.progress import Progress, silent
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 
 Finder = Literal["weights", "text"]
 BOTH: tuple[Finder, ...] = ("weights", "text")
+
+DEPTH = 100
+"""Models of each ranking that are fused; by `count`, the order of the first would depend on it."""
+
+LIKELY = 0.5
+"""Share of the highest probability below which weights do not speak for a model, beside words."""
 
 REASONS = 3
 """Models that a note names with the reason why they could not be read."""
@@ -68,16 +75,20 @@ def search(
 ) -> Search:
     """Find the models that know what a text names.
 
-    by: the finders to ask; each gives its best `count`, and what both list comes first. expert: the
+    by: the finders to ask; each gives its best hundred at least, whatever the `count`, and what
+    both list comes first. Of the weights those are listed, beside words, that are at least half as
+    likely to know it as the likeliest. expert: the
     one to ask, by name (default: of each tree the newest). A model's probability is that of its own
     tree's expert, calibrated on models that were held out, so that those of several trees compare.
     Models that came into the atlas since are read first, one layer of each.
 
-    Raises BadInput for an empty text, and where weights alone are asked for and no expert has read
-    any; UnknownName for another expert.
+    Raises BadInput for a text without words, and where weights alone are asked for and no expert
+    has read any; UnknownName for another expert.
     """
-    if not text.strip() or not by or count < 1:
-        raise BadInput("a search needs some words, a finder and a count of at least 1")
+    if not by or count < 1:
+        raise BadInput("a search needs a finder and a count of at least 1")
+    if not words_of(text):
+        raise BadInput(f"a search needs some words, and {text[:40]!r} has none")
     try:
         refresh_labels(store, progress)
     except AtlasError as problem:
@@ -93,7 +104,7 @@ def search(
     words: dict[str, float] = {}
     if "text" in by:
         with store.read() as connection:
-            matches = text_rows.search_words(connection, text, count)
+            matches = text_rows.search_words(connection, text, max(count, DEPTH))
         words = dict(zip(matches.models, matches.scores, strict=True))
         if not matches.indexed:
             notes.append("this database has no index of words: they are found as they are typed")
@@ -128,7 +139,7 @@ def _unreadable(embedded: Embedded) -> list[str]:
 
 def _fused(asked: Asked, words: Mapping[str, float], by: Sequence[Finder], count: int) -> list[Hit]:
     rankings: dict[str, Sequence[str]] = {
-        "weights": asked.best(count),
+        "weights": asked.best(max(count, DEPTH), least=LIKELY if "text" in by else 0.0),
         "text": tuple(words),
     }
     hits = []

@@ -25,6 +25,23 @@ def label_words(label: str) -> str:
     return parted or label
 
 
+def learned_label(text: str, labels: Iterable[str], words: Mapping[str, str]) -> str | None:
+    """Find the learned label that a text names: itself, its words, or what they are said to mean.
+
+    >>> learned_label("Rec Autos", ["rec.autos", "sci.med"], {}), learned_label("cars", ["a"], {})
+    ('rec.autos', None)
+    """
+
+    def plain(it: str) -> str:
+        return label_words(it).casefold()
+
+    asked = plain(words.get(text, text))
+    for label in labels:
+        if asked in {plain(label), plain(words.get(label, label))}:
+            return label
+    return None
+
+
 def prompts(words: str, templates: Sequence[str]) -> list[str]:
     """Put words into sentences.
 

@@ -6,6 +6,7 @@ import pytest
 from planted_experts import CLASSES, plant_expert, save_meanings
 from weightscape.atlas import labelling
 from weightscape.atlas.asking import ask_experts
+from weightscape.atlas.describing import describe
 from weightscape.atlas.searching import search
 from weightscape.catalog import experts, families, models, vectors
 from weightscape.catalog.records import KeptExpert, Label, Model, ModelFacts
@@ -116,6 +117,26 @@ def test_both_finders_are_told_apart(store, trained):
     assert found.notes == ("1 model is read by no expert, and found by words alone",)
 
 
+def test_the_first_hits_do_not_depend_on_how_many_are_wanted(store, trained):
+    install(store, trained)
+    some = [LabelledModel(f"old-{i:02}", (Label("cars"),)) for i in range(3, 40, 4)]
+    labelling.label_models(store, LabelFile(tuple(some)), "file")
+    many = search(store, "cars", count=60).hits
+    for count in (1, 3, 10, 30):
+        assert search(store, "cars", count=count).hits == many[:count]
+    likely = [it.probability for it in many if "weights" in it.found_by]
+    assert min(likely) >= max(likely) / 2
+
+
+def test_a_learned_label_is_scored_as_describe_scores_it(store, trained):
+    install(store, trained, ("old",))
+    hit = search(store, "CARS", by=("weights",)).hits[0]
+    with store.read() as connection:
+        (model,) = [it for it in models.all_models(connection) if it.name == hit.model]
+    scores = {it.label: it.score for it in describe(store, model, count=99).labels}
+    assert scores["cars"] == hit.probability
+
+
 def test_text_alone_is_asked_without_opening_an_expert(store, trained):
     install(store, trained, ("old",), folder="/gone")
     found = search(store, "old-07", by=("text",))
@@ -185,7 +206,10 @@ def test_a_label_is_searched_by_what_it_means(store, trained):
     )
 
 
-@pytest.mark.parametrize("text, changes", [(" ", {}), ("cars", {"count": 0}), ("cars", {"by": ()})])
+@pytest.mark.parametrize(
+    "text, changes",
+    [(" ", {}), ("🦜", {}), ("* (", {}), ("cars", {"count": 0}), ("cars", {"by": ()})],
+)
 def test_a_search_for_nothing_is_refused(store, text, changes):
     with pytest.raises(BadInput, match="a search needs"):
         search(store, text, **changes)
