@@ -25,6 +25,7 @@ def blocks() -> dict[str, str]:
         "membership": membership_block,
         "zero-shot": zero_shot_block,
         "oddness": oddness_block,
+        "several-layers": several_layers_block,
         "cost": cost_block,
         "data-size": data_size_block,
         "scan": scan_block,
@@ -83,6 +84,26 @@ def oddness_block(result: Row) -> str:
     ways = list(dict.fromkeys(way for it in odd.values() for way in it))
     rows = [[way, *(f"{it[way]:.3f}" for it in odd.values())] for way in ways]
     return f"{first}\n\n{table(['AUC of', *odd], rows)}\n\n{source(result)}"
+
+
+def several_layers_block(result: Row) -> str:
+    """Tell accuracy by the number of layers that are read, with attention and without."""
+    rows = []
+    for tree, it in result.items():
+        if not isinstance(it, dict) or "rows" not in it:
+            continue
+        for row in it["rows"]:
+            over = row["over_one"]
+            above = "" if over is None else _interval(over["value"], over["interval"])
+            way = row["way"] if row["layers"] > 1 else ""
+            rows.append([tree, str(row["layers"]), way, f"{row['accuracy']:.3f}", above])
+    head = ["tree", "layers", "by", "accuracy", "above one layer, points"]
+    return f"{table(head, rows)}\n\n{source(result)}"
+
+
+def _interval(value: float, within: list[float]) -> str:
+    low, high = within
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def cost_block(result: Row) -> str:
