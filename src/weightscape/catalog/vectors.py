@@ -62,7 +62,8 @@ def load_vectors(connection: Connection, expert_id: int) -> KeptVectors:
         .where(probe_vectors.c.expert_id == expert_id)
         .where(models.c.status != "removed")
         .where(models.c.fingerprint == probe_vectors.c.fingerprint)
-        .order_by(models.c.id)
+        # by the column of the key, in whose order the rows are: nothing large is sorted
+        .order_by(probe_vectors.c.model_id)
     )
     rows = connection.execute(query).all()
     sizes = {len(row.vector) for row in rows}

@@ -88,6 +88,11 @@ def test_what_is_still_to_be_read_is_looked_up_by_keys(store, planted):
         assert not any(it.startswith(f"SCAN {table}") for it in steps), steps
 
 
+def test_vectors_come_in_the_order_of_the_key_and_are_not_sorted(store, planted):
+    steps = steps_of(store, lambda it: vectors.load_vectors(it, planted[0].id))
+    assert steps and not any("TEMP B-TREE" in it for it in steps), steps
+
+
 def steps_of(store, ask):
     """Tell how SQLite goes about the queries of `ask`."""
     asked = []
