@@ -11,6 +11,7 @@ class LabelCountAnswer(Answer):
     label: str
     kind: str = Field(description="class, task or tag")
     models: int
+    words: str | None = Field(default=None, description="what it means, where that was told")
 
 
 class LabelAnswer(Answer):
@@ -21,7 +22,11 @@ class LabelAnswer(Answer):
     labels: list[LabelCountAnswer] = Field(description="the most frequent first")
     unknown: list[str] = Field(description="that the file names and the atlas does not know")
     ignored: list[str] = Field(description="columns of the file that were not read")
-    explained: int = Field(description="labels of models that --class-names put into words")
+    unlabelled: list[str] = Field(description="that the file names and has no label for")
+    explained: int = Field(
+        description="labels of models that --class-names put into words; with --forget, labels "
+        "whose words were taken back"
+    )
 
 
 class HitAnswer(Answer):

@@ -85,6 +85,61 @@ def test_class_ids_are_put_into_words(atlas, tmp_path):
     assert answer.explained == 2
     found = ask(SearchAnswer, "search", "goldfish", "--atlas", atlas)
     assert [it.model for it in found.hits] == ["task0-1"]
+    known = {it.label: it.words for it in ask(LabelAnswer, "label", "--atlas", atlas).labels}
+    assert known == {"n01443537": "goldfish", "n01440764": "tench", "astronomy": None}
+    outcome = run("label", "--atlas", atlas)
+    assert outcome.out.splitlines()[0].split() == ["label", "kind", "models", "in", "words"]
+    assert "goldfish" in outcome.out
+    taken = ask(LabelAnswer, "label", "--class-names", words, "--forget", "--atlas", atlas)
+    assert taken.explained == 2 and {it.words for it in taken.labels} == {None}
+    assert len(taken.models) == 3  # labels stay
+    assert "goldfish" not in run("label", "--atlas", atlas).out
+
+
+def test_labels_and_their_words_are_given_at_once(atlas, tmp_path):
+    (tmp_path / "ids.csv").write_text("model,label\ntask0-1,n1\ntask0-2,\n")
+    (tmp_path / "words.txt").write_text("n1: goldfish\nn2: tench\n")
+    given = ("label", tmp_path / "ids.csv", "--class-names", tmp_path / "words.txt")
+    answer = ask(LabelAnswer, *given, "--atlas", atlas)
+    assert (answer.explained, answer.unlabelled) == (1, ["task0-2"])
+    assert [(it.label, it.words) for it in answer.labels] == [("n1", "goldfish")]
+    outcome = run(*given, "--atlas", atlas)
+    assert "1 models of the file have no label in it: task0-2" in outcome.err
+    assert "1 labels of models are put into words" in outcome.err
+
+
+def test_words_of_labels_that_no_model_has_are_told(atlas, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("n1: goldfish\nn2: tench\n")
+    outcome = run("label", "--class-names", words, "--atlas", atlas)
+    assert outcome.code == 3
+    assert f"none of the 2 labels in {words} (n1, n2) is one of a model" in outcome.err
+    assert "those are astronomy" in outcome.err
+    assert (
+        ask(LabelAnswer, "label", "--class-names", words, "--atlas", atlas, code=3).explained == 0
+    )
+    outcome = run("label", "--class-names", words, "--forget", "--atlas", atlas)
+    assert outcome.code == 0 and "2 labels have no words any more" in outcome.err
+
+
+def test_a_folder_s_truth_is_taken_and_taken_back(atlas, tmp_path):
+    zoo = tmp_path / "zoo"
+    zoo.mkdir()
+    assert "is a folder without a truth.json" in run("label", zoo, "--atlas", atlas).error()
+    truth = {"zoo": "x", "models": {"task0-1": {"classes": ["cats"]}}}
+    (zoo / "truth.json").write_text(json.dumps(truth))
+    assert ask(LabelAnswer, "label", zoo, "--atlas", atlas).models == ["task0-1"]
+    forgotten = ask(LabelAnswer, "label", zoo / "truth.json", "--forget", "--atlas", atlas)
+    assert forgotten.models == ["task0-1"]
+
+
+def test_a_table_of_something_else_is_refused(atlas, tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    said = run("label", tmp_path / "other.csv", "--atlas", atlas).error()
+    assert "has no column model" in said and "its columns are a, b;" in said
+    (tmp_path / "bare.csv").write_text("task0-1,cats\nnobody,dogs\n")
+    answer = ask(LabelAnswer, "label", tmp_path / "bare.csv", "--atlas", atlas, code=3)
+    assert (answer.models, answer.unknown) == (["task0-1"], ["nobody"])
 
 
 def test_model_j_s_metadata_is_read_when_models_are_charted(tmp_path):

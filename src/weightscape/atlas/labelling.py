@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from weightscape.catalog import labels as label_rows
 from weightscape.catalog import models as model_rows
 from weightscape.catalog import texts as text_rows
 from weightscape.catalog.records import Label, Model
 from weightscape.catalog.store import Store
 from weightscape.catalog.texts import ModelText
-from weightscape.errors import WeightscapeError
+from weightscape.errors import BadInput, WeightscapeError
 from weightscape.io.json_files import read_json
 from weightscape.io.model_card import CARD, ModelCard, read_card
 from weightscape.probing.label_files import LabelFile, LabelledModel
@@ -83,12 +85,15 @@ def label_models(store: Store, given: LabelFile, source: str) -> Labelled:
     """Keep what a file of labels says, in place of what the same source said before.
 
     source: names the file. Models are found by their name, by the path that the file gives, or by
-    the last part of their name where only one has it.
+    the last part of their name where only one has it. Raises BadInput for a table that names no
+    columns and whose first column names no model either.
     """
     refresh_labels(store)
     with store.write() as connection:
         everyone = model_rows.all_models(connection, statuses=("pending", "ready", "gone"))
         found, unknown = _resolve(given.models, everyone)
+        if given.doubt and not found:
+            raise BadInput(given.doubt)
         before = label_rows.forget_source(connection, source)
         label_rows.put_labels(connection, source, found)
         label_rows.put_words(connection, given.words)
@@ -111,18 +116,31 @@ def explain_labels(store: Store, words: Mapping[str, str]) -> int:
     refresh_labels(store)
     with store.write() as connection:
         label_rows.put_words(connection, words)
-        explained = label_rows.words_of_labels(connection)
-        everyone = [it.id for it in model_rows.all_models(connection)]
-        by_model = label_rows.labels_of(connection, everyone)
-        met = {it.label for labels in by_model.values() for it in labels} & set(words)
-        text_rows.relabel(
-            connection,
-            {
-                model_id: words_of_labels(labels, explained)
-                for model_id, labels in by_model.items()
-                if any(it.label in met for it in labels)
-            },
-        )
+        return _write_anew(connection, set(words))
+
+
+def forget_words(store: Store, names: Iterable[str]) -> int:
+    """Delete what these labels mean in words; tell how many had any."""
+    with store.write() as connection:
+        forgotten = label_rows.forget_words(connection, names)
+        _write_anew(connection, set(forgotten))
+    return len(forgotten)
+
+
+def _write_anew(connection: Connection, names: set[str]) -> int:
+    """Write anew what a search reads of the models with these labels; count those that any has."""
+    explained = label_rows.words_of_labels(connection)
+    everyone = [it.id for it in model_rows.all_models(connection)]
+    by_model = label_rows.labels_of(connection, everyone)
+    met = {it.label for labels in by_model.values() for it in labels} & names
+    text_rows.relabel(
+        connection,
+        {
+            model_id: words_of_labels(labels, explained)
+            for model_id, labels in by_model.items()
+            if any(it.label in met for it in labels)
+        },
+    )
     return len(met)
 
 

@@ -85,6 +85,16 @@ def put_words(connection: Connection, said: Mapping[str, str]) -> None:
         connection.execute(insert(label_words).values(label=label, words=words))
 
 
+def forget_words(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Delete what these labels mean in words; return those that had any."""
+    known = words_of_labels(connection)
+    forgotten = sorted(set(names) & set(known))
+    for start in range(0, len(forgotten), MOST):
+        some = label_words.c.label.in_(forgotten[start : start + MOST])
+        connection.execute(delete(label_words).where(some))
+    return forgotten
+
+
 def words_of_labels(connection: Connection) -> dict[str, str]:
     """Load the labels that were told in words, with these."""
     query = select(label_words).order_by(label_words.c.label)

@@ -1,6 +1,5 @@
 """`weightscape describe MODEL`: what a model knows, by one layer of its weights."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from weightscape.atlas import Atlas
     from weightscape.atlas.describing import Description
     from weightscape.catalog.records import Model
-
-_LONGEST_FILE = 1 << 22
 
 
 def register(app: typer.Typer) -> None:
@@ -51,8 +48,9 @@ def describe(
     from weightscape.atlas import Atlas
     from weightscape.atlas.describing import describe as see
     from weightscape.cli import console
+    from weightscape.probing.label_choice import read_choice
 
-    asked = None if labels is None else _labels(labels)
+    asked = None if labels is None else read_choice(labels)
     with Atlas(atlas, create=False) as opened, console.progress(quiet or json) as progress:
         found = see(
             opened.store,
@@ -80,30 +78,6 @@ def find(given: str, opened: "Atlas") -> "Model | str":
         return given
     (end,) = path_work.find_models([given], opened)
     return end.source if end.name is None else opened.model(end.name)
-
-
-def _labels(given: str) -> list[str]:
-    """Read labels: the lines of a file, or what stands between commas."""
-    from weightscape.errors import BadInput
-
-    file = Path(given)
-    if _is_file(file):
-        if file.stat().st_size > _LONGEST_FILE:
-            raise BadInput(f"{file}: is too large for a list of labels, one a line")
-        parts = file.read_text("utf-8", errors="replace").splitlines()
-    else:
-        parts = given.split(",")
-    found = list(dict.fromkeys(it.strip() for it in parts if it.strip()))
-    if not found:
-        raise BadInput("--labels takes labels between commas, or a file of them, one a line")
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a list of labels may be longer than any file's name
-        return False
 
 
 def _answer(given: str, found: "Description") -> "DescribeAnswer":

@@ -111,9 +111,10 @@ def _label(opened: "Atlas", file: Path) -> tuple[str, ...]:
     """Give models the labels of a file; name those that the atlas does not know."""
     from weightscape.atlas.labelling import label_models
     from weightscape.cli import console
+    from weightscape.cli.label import source_of
     from weightscape.probing.label_files import read_label_file
 
-    done = label_models(opened.store, read_label_file(file), f"file {file.resolve()}")
+    done = label_models(opened.store, read_label_file(file), source_of(file))
     if done.unknown:
         some = ", ".join(done.unknown[:5]) + (", ..." if len(done.unknown) > 5 else "")
         console.note(f"{len(done.unknown)} models of {file} are not in the atlas: {some}")

@@ -9,7 +9,10 @@ from weightscape.catalog.records import Label, LabelKind
 from weightscape.errors import BadInput, NotFound, UnsupportedFormat
 from weightscape.io.json_files import parse_object
 from weightscape.io.source import read_text
-from weightscape.probing.label_tables import LIMIT, as_label, read_table
+from weightscape.probing.label_tables import LIMIT, LabelTable, as_label, read_table, shown
+
+TRUTH = "truth.json"
+"""Stands in a zoo's folder and says what its models know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +26,31 @@ class LabelledModel:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """What a file of labels says. words: what labels mean. ignored: columns that were not read."""
+    """What a file of labels says. words: what labels mean. ignored: columns that were not read.
+
+    doubt: what is wrong with a table that names no columns, if what it names are no models.
+    """
 
     models: tuple[LabelledModel, ...]
     words: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    doubt: str = ""
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Name the models that the file has no labels for."""
+        return tuple(it.model for it in self.models if not it.labels)
+
+
+def find_label_file(given: Path) -> Path:
+    """Give the file of labels that a path leads to: of a folder, its truth.json."""
+    return given / TRUTH if given.is_dir() else given
 
 
 def read_label_file(
     file: Path, *, kind: LabelKind = "class", splits: Collection[str] = ()
 ) -> LabelFile:
-    """Read a file of labels.
+    """Read a file of labels, or the truth.json of a folder.
 
     .csv, .tsv: a model and its labels a row, in one column (parted by ";", or written as a list)
     or in several; rows of one model add up. Columns are told by the first row (model, label, class,
@@ -43,6 +60,11 @@ def read_label_file(
 
     Raises NotFound, UnsupportedFormat, or BadInput with the line that makes no sense.
     """
+    given, file = file, find_label_file(file)
+    if given.is_dir() and not file.is_file():
+        raise BadInput(
+            f"{given}: is a folder without a {TRUTH}; name a .csv, .tsv or .json file of labels"
+        )
     if not file.is_file():
         raise NotFound(f"{file}: no such file of labels")
     suffix = file.suffix.lower()
@@ -50,7 +72,7 @@ def read_label_file(
         table = read_table(file, kind, splits)
         _check_splits(file, splits, table.splits)
         models = tuple(LabelledModel(name, labels) for name, labels in table.labels.items())
-        return LabelFile(models, ignored=table.ignored)
+        return LabelFile(models, ignored=table.ignored, doubt=_doubt(file, table))
     if suffix != ".json":
         raise UnsupportedFormat(f"{file}: labels are read from .csv, .tsv and .json files")
     told = parse_object(read_text(file, LIMIT).encode(), file)
@@ -58,6 +80,15 @@ def read_label_file(
         return _read_truth(file, told, splits)
     _check_splits(file, splits, ())
     return LabelFile(tuple(LabelledModel(it, _listed(file, told, it, kind)) for it in told))
+
+
+def _doubt(file: Path, table: LabelTable) -> str:
+    if not table.first:
+        return ""
+    return (
+        f"{file}: has no column model, and what stands first in its rows are no models of the "
+        f"atlas; its columns are {shown(table.first)}; name one of them model and one label"
+    )
 
 
 def _listed(file: Path, told: Mapping[str, Any], model: str, kind: LabelKind) -> tuple[Label, ...]:

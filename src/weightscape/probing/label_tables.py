@@ -43,11 +43,15 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """Labels by model, in the order of the rows. splits: that the table has."""
+    """Labels by model, in the order of the rows. splits: that the table has.
+
+    first: the first row of a table that names no columns, which may be names of others.
+    """
 
     labels: Mapping[str, tuple[Label, ...]]
     splits: frozenset[str]
     ignored: tuple[str, ...]
+    first: tuple[str, ...] = ()
 
 
 def read_table(file: Path, kind: LabelKind, splits: Collection[str]) -> LabelTable:
@@ -60,16 +64,19 @@ def read_table(file: Path, kind: LabelKind, splits: Collection[str]) -> LabelTab
         raise BadInput(f"{file}: is empty; it should have a model and its labels a row")
     parted = "tabs" if _is_tabbed(file) else "commas"
     columns = read_columns(rows[0][1])
+    first: tuple[str, ...] = ()
+    named = rows[0][1]
     widest = max(len(cells) for _, cells in rows)
     if columns is None:
         columns = Columns(0, dict.fromkeys(range(1, widest), kind))
+        first = tuple(named)
     else:
-        widest = len(rows[0][1])
+        widest = len(named)
         rows = rows[1:]
     if not columns.labels:
         raise BadInput(
-            f"{file}: has no column of labels; call one label, class, task or tag, and part "
-            f"columns by {parted}"
+            f"{file}: has no column of labels; its columns are {shown(named)}; call one label, "
+            f"class, task or tag, and part columns by {parted}"
         )
     found: dict[str, dict[Label, None]] = {}
     known = set()
@@ -87,9 +94,14 @@ def read_table(file: Path, kind: LabelKind, splits: Collection[str]) -> LabelTab
         name = _cell(cells, columns.model)
         if not name:
             raise BadInput(f"{where}: names no model")
+        if len(name.splitlines()) > 1:
+            raise BadInput(
+                f"{where}: the model {name[:60]!r} goes over several lines; is a quotation mark "
+                "not closed?"
+            )
         found.setdefault(name, {}).update(dict.fromkeys(_labels_of(cells, columns, where)))
     labels = {name: tuple(mine) for name, mine in found.items()}
-    return LabelTable(labels, frozenset(known), columns.ignored)
+    return LabelTable(labels, frozenset(known), columns.ignored, first)
 
 
 def read_columns(header: Sequence[str]) -> Columns | None:
@@ -114,6 +126,12 @@ def read_columns(header: Sequence[str]) -> Columns | None:
             if kind is None and place not in (model, split) and named[place]
         ),
     )
+
+
+def shown(columns: Sequence[str]) -> str:
+    """Name a table's columns for an error; the first of them if there are many."""
+    some = ", ".join(it.strip()[:40] for it in columns[:8])
+    return some + (", ..." if len(columns) > 8 else "")
 
 
 def as_label(text: str, kind: LabelKind, where: str) -> Label:
@@ -149,8 +167,8 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Read the rows that are not empty, with the numbers of their last lines."""
     text = read_text(file, LIMIT)
     delimiter = "\t" if _is_tabbed(file) else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows, start = [], 1
     try:
         for cells in reader:
             # the reader's own limit is the process's: whoever reads long texts has raised it
@@ -158,6 +176,11 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
                 raise csv.Error(f"a cell has more than {CELL_LIMIT:,} characters")
             if any(it.strip() for it in cells):
                 rows.append((reader.line_num, cells))
+            start = reader.line_num + 1
     except csv.Error as problem:
-        raise BadInput(f"{file}, line {reader.line_num}: is no table: {problem}") from None
+        # a quotation mark that is never closed is found at the end of the file
+        raise BadInput(
+            f"{file}, line {start}: is no table: {problem}; close each quotation mark, "
+            "and double one that is part of a text"
+        ) from None
     return rows

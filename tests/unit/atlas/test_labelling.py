@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from weightscape.atlas import labelling
 from weightscape.catalog import models, texts
 from weightscape.catalog.records import Label, Model, ModelFacts
 from weightscape.catalog.store import Store
+from weightscape.errors import BadInput
 from weightscape.probing.label_files import LabelFile, LabelledModel
 
 
@@ -178,3 +180,22 @@ def test_an_atlas_that_may_only_be_looked_at_tells_what_it_knows(store, register
 
     monkeypatch.setattr(Store, "write", refuse)
     assert list(said(store)) == ["a"]
+
+
+def test_words_of_labels_are_taken_back(store, register):
+    register("a")
+    labelling.label_models(store, given(("a", "n01443537")), "file")
+    labelling.explain_labels(store, {"n01443537": "goldfish", "n9": "sharks"})
+    assert search(store, "goldfish") == ("a",)
+    assert labelling.forget_words(store, ["n01443537", "n0"]) == 1
+    assert search(store, "goldfish") == () and search(store, "n01443537") == ("a",)
+    assert labelling.label_meanings(store) == {"n9": "sharks"}
+
+
+def test_a_table_without_names_of_columns_has_to_name_a_model(store, register):
+    register("a")
+    rows = given(("x", "1"), ("a", "2"))
+    assert labelling.label_models(store, replace(rows, doubt="no table"), "file").models == ("a",)
+    with pytest.raises(BadInput, match="no table"):
+        labelling.label_models(store, replace(given(("x", "1")), doubt="no table"), "file")
+    assert said(store)["a"] == [("2", "class", "file")]  # what it said before is kept

@@ -83,6 +83,10 @@ def test_only_the_splits_that_are_asked_for_are_read(tmp_path):
         ("model,label\na," + "x" * 200_000 + "\n", "line 2: is no table"),
         ("model,labels\na,cat\nb,cat,dog\n", "line 3: has 3 cells, .* names 2 columns; .* by ;"),
         ("model;labels\na;cat\n", "no column of labels; .* by commas"),
+        ("label\ncat\n", "no column of labels; its columns are label"),
+        ('model,label\na,cat\n\n"unclosed,x\nb,dog\n', "line 4: .*close each quotation mark"),
+        ('model,label\n"unclosed,x\nb","dog"\n', "line 3: .*goes over several lines"),
+        ('model,label\na,"cat" dog\n', "line 2: .*close each quotation mark"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_told_with_its_line(tmp_path, text, said):
@@ -147,6 +151,24 @@ def test_what_classes_mean_is_checked_like_labels(tmp_path, meant):
     truth = {"zoo": "probes", "models": {}, "classes": meant}
     with pytest.raises(BadInput, match="truth.json: "):
         read_label_file(written(tmp_path, json.dumps(truth), "truth.json"))
+
+
+def test_a_folder_stands_for_the_truth_in_it(tmp_path):
+    with pytest.raises(BadInput, match=r"is a folder without a truth.json; name a .csv"):
+        read_label_file(tmp_path)
+    truth = {"zoo": "probes", "models": {"a": {"path": "a", "classes": ["x"]}, "base": {}}}
+    written(tmp_path, json.dumps(truth), "truth.json")
+    found = read_label_file(tmp_path)
+    assert as_dict(found) == {"a": [("x", "class")], "base": []}
+    assert found.unlabelled == ("base",)
+    assert found.models[0].path == tmp_path / "a"
+
+
+def test_a_table_without_names_of_columns_may_be_none(tmp_path):
+    assert read_label_file(written(tmp_path, "model,label\na,cat\n")).doubt == ""
+    found = read_label_file(written(tmp_path, "a,b\n1,2\n3,\n"))
+    assert "has no column model" in found.doubt and "columns are a, b;" in found.doubt
+    assert found.unlabelled == ("3",)
 
 
 @settings(deadline=None, max_examples=80)
@@ -233,6 +255,9 @@ def test_the_layout_of_model_j_is_read(tmp_path):
         ("a.csv", "0,tench\n1,gold_fish\n"),
         ("a.tsv", "0\ttench, Tinca tinca\n\n1\tgold fish\n"),
         ("a.txt", "0 tench\n1 'gold_fish', Carassius\n"),
+        ("a.txt", "0: tench\n\n1:  gold_fish, Carassius\n"),
+        ("a.csv", '"0","tench, Tinca tinca"\n1,gold fish\n'),
+        ("truth.json", '{"zoo": "x", "classes": {"0": "tench", "1": "gold fish"}}'),
     ],
 )
 def test_class_names_of_every_shape(tmp_path, name, text):
@@ -249,6 +274,13 @@ def test_class_names_of_every_shape(tmp_path, name, text):
         ("a.json", '{"0": "\\u0007"}'),
         ("a.txt", "n0144\n"),
         ("a.txt", "0 \n"),
+        ("a.txt", ""),
+        ("a.json", "{}"),
+        ("a.txt", "0\ttench\n1 goldfish\n"),
+        ("a.txt", "0: tench\n1 goldfish\n"),
+        ("a.csv", "0;tench\n"),
+        ("a.csv", '0,"tench\n'),
+        ("a.txt", "The tench is a fish.\nThe goldfish is another.\n"),
     ],
 )
 def test_class_names_that_make_no_sense_are_refused(tmp_path, name, text):
@@ -256,6 +288,21 @@ def test_class_names_that_make_no_sense_are_refused(tmp_path, name, text):
         read_class_names(written(tmp_path, text, name))
     with pytest.raises(NotFound):
         read_class_names(tmp_path / "none")
+
+
+def test_class_names_may_be_of_labels_with_spaces(tmp_path):
+    for text in (
+        "court decisions: law\nsea-horse: fish\n",
+        "court decisions\tlaw\nsea-horse\tfish",
+    ):
+        found = read_class_names(written(tmp_path, text, "words.txt"))
+        assert found == {"court decisions": "law", "sea-horse": "fish"}
+
+
+def test_wrong_class_names_are_told_with_their_line_and_an_example(tmp_path):
+    file = written(tmp_path, "0 tench\n\n1\n", "words.txt")
+    with pytest.raises(BadInput, match="words.txt, line 3: '1' .*such as 'n01443537: goldfish'"):
+        read_class_names(file)
 
 
 def labels(found):
