@@ -123,7 +123,8 @@ class OddnessAnswer(Answer):
 
     score: float = Field(description="mean distance to the two nearest known models")
     share: float = Field(
-        description="how few of the models held out are as far, or as near (a two-sided p-value)"
+        description="how few of the tree's known models are as far from the others, or as near "
+        "(a two-sided p-value)"
     )
     far: bool = Field(description="whether it is odd for being far, not for being near")
 
@@ -136,11 +137,17 @@ class DescribeAnswer(Answer):
     tree: str | None
     expert: str | None
     layer: str | None = Field(description="that was read")
-    labels: list[ScoredLabelAnswer] = Field(description="the likeliest first; none where not known")
-    oddness: OddnessAnswer | None = Field(description="null where too few models are known")
+    labels: list[ScoredLabelAnswer] = Field(
+        description="the likeliest first; none where the model is not known, or learned nothing"
+    )
+    oddness: OddnessAnswer | None = Field(
+        description="null where fewer than 39 models are known, or nothing was learned"
+    )
     distances: dict[str, float] = Field(
         description="to each tree, 1 being as far as its models may be; of models outside the atlas"
     )
     bytes_read: int = Field(description="of the model; 0 where the atlas has its vector")
     bytes_on_disk: int | None = Field(description="what the whole model takes")
-    notes: list[str] = Field(description="why it is not known, what could not be asked")
+    notes: list[str] = Field(
+        description="why it is not known or cannot be told odd, what could not be asked"
+    )

@@ -32,7 +32,7 @@ LIKELY = 0.5
 """Share of the highest probability below which weights do not speak for a model, beside words."""
 
 REASONS = 3
-"""Models that a note names with the reason why they could not be read."""
+"""Reasons why models could not be read that are told, and models that are named for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ def search(
         if not asked.probabilities and ("text" not in by or expert is not None):
             raise BadInput("; ".join(asked.notes) or untrained(store))
         notes = list(dict.fromkeys((*failed, *asked.notes)))
-        notes += (*_unread(store), *_unreadable(embedded)) if asked.probabilities else ()
+        if asked.probabilities:
+            notes += (*_unread(store, len(embedded.skipped)), *_unreadable(embedded))
     words: dict[str, float] = {}
     if "text" in by:
         with store.read() as connection:
@@ -116,25 +117,37 @@ def search(
     )
 
 
-def _unread(store: Store) -> list[str]:
+def _unread(store: Store, told: int) -> list[str]:
+    """Count the models that no expert has read, beside those of which it is told why."""
     with store.read() as connection:
-        many = vector_rows.count_unread(connection)
-    if not many:
+        many = vector_rows.count_unread(connection) - told
+    if many <= 0:
         return []
     which = "model is" if many == 1 else "models are"
     return [f"{many} {which} read by no expert, and found by words alone"]
 
 
 def _unreadable(embedded: Embedded) -> list[str]:
-    """Tell the first reasons why models could not be read."""
-    if not embedded.skipped:
-        return []
-    told = [f"{name}: {why}" for name, why in list(embedded.skipped.items())[:REASONS]]
-    more = len(embedded.skipped) - len(told)
-    which = "1 model" if len(embedded.skipped) == 1 else f"{len(embedded.skipped)} models"
-    return [
-        f"{which} could not be read: {'; '.join(told)}" + (f"; and {more} more" if more else "")
+    """Tell the first reasons why models could not be read, each with the first models it is of."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in embedded.skipped.items():
+        by_reason.setdefault(why, []).append(name)
+    notes = [
+        f"found by words alone: {some_of(names)}: {why}"
+        for why, names in list(by_reason.items())[:REASONS]
     ]
+    left = sum(map(len, list(by_reason.values())[REASONS:]))
+    return notes + ([f"and {left} more, for other reasons"] if left else [])
+
+
+def some_of(names: Sequence[str], count: int = REASONS) -> str:
+    """Name the first few.
+
+    >>> some_of(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
 def _fused(asked: Asked, words: Mapping[str, float], by: Sequence[Finder], count: int) -> list[Hit]:

@@ -37,8 +37,13 @@ def train_probes(
         typer.Option("--kind", metavar="KIND", help="Learn class, task or tag only; repeatable."),
     ] = None,
     layer: Annotated[
-        str, typer.Option("--layer", metavar="NAME", help="The layer that is read, or auto.")
-    ] = "auto",
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="The layer that is read (default: chosen); several are read together.",
+        ),
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(
@@ -87,7 +92,7 @@ def train_probes(
         unknown = () if labels is None else _label(opened, labels)
         asked = Training(
             models=_chosen(opened, models),
-            layer=None if layer == "auto" else layer,
+            layer=tuple(dict.fromkeys(layer)) if layer else None,
             kinds=cast("tuple[LabelKind, ...]", tuple(dict.fromkeys(kind or _KINDS))),
             least=least,
             validation=validation,

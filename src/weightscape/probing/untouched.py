@@ -26,7 +26,7 @@ def nothing_learned(expert: Expert, layers: Layer | Sequence[Layer]) -> str | No
     """
     read = [layers] if isinstance(layers, Dense | Product) else list(layers)
     stacks = [stack_layers([it]) for it in read]
-    names = ", ".join(expert.layers)
+    names = " and ".join(expert.layers)
     sizes = [
         float(distances_from(torch.zeros(it.shape.out, it.shape.inputs), it)[0]) for it in stacks
     ]
@@ -37,7 +37,7 @@ def nothing_learned(expert: Expert, layers: Layer | Sequence[Layer]) -> str | No
         return f"nothing was learned in its {names}: {what}"
     origin = expert.origin
     if origin is not None and bool(unmoved(origin, stacks)[0]):
-        whose = f"it is that of {origin.name!r}, the base of its tree"
+        whose = f"they are the weights of {origin.name!r}, the base of its tree"
         return f"nothing was learned in its {names}: " + (
             "the adapter changes next to nothing in it" if expert.low_rank else whose
         )
