@@ -8,6 +8,7 @@ from pathlib import Path
 
 import xxhash
 
+from weightscape.atlas.asking import load_kept
 from weightscape.atlas.embedding import known_vectors
 from weightscape.atlas.expert_groups import Group
 from weightscape.atlas.expert_labels import Known, guessed
@@ -20,7 +21,7 @@ from weightscape.errors import UnknownName, WeightscapeError
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
 from weightscape.probing.preparing import LEAST_MODELS
-from weightscape.probing.saving import load_expert, save_expert
+from weightscape.probing.saving import save_expert
 from weightscape.probing.settings import ProbeTraining
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def as_before(job: Job, identity: str) -> tuple[KeptExpert, Expert] | None:
     if kept.told.get("identity") != identity:
         return None
     try:
-        return kept, load_expert(kept.folder)
+        return kept, load_kept(kept)
     except WeightscapeError as problem:
         log.warning("the expert %r is trained again: %s", name, problem)
         return None
@@ -125,11 +126,15 @@ def publish(job: Job, identity: str, expert: Expert) -> KeptExpert:
         told=told,
     )
     with job.store.write() as connection:
+        replaced = [it for it in expert_rows.all_experts(connection) if it.name == row.name]
         kept = expert_rows.keep_expert(connection, row)
         vector_rows.put_vectors(connection, kept.id, known_vectors(expert, job.group.models))
-    for other in job.home.iterdir():
-        if other.is_dir() and other.name != identity:
-            shutil.rmtree(other, ignore_errors=True)
+    # a tree that was called otherwise had another home
+    homes = {job.home, *(Path(it.folder).parent for it in replaced)}
+    for home in (it for it in homes if it.parent == job.home.parent and it.is_dir()):
+        for other in home.iterdir():
+            if other.is_dir() and other != job.home / identity:
+                shutil.rmtree(other, ignore_errors=True)
     # what a training would go on from
     (folder / "training.safetensors").unlink(missing_ok=True)
     return kept

@@ -15,6 +15,7 @@ import torch
 import xxhash
 from torch import Tensor
 
+from weightscape import __version__
 from weightscape.errors import BadCheckpoint, BadInput, NotFound
 from weightscape.io.json_files import read_json
 from weightscape.io.walk import MADE_FILE
@@ -62,22 +63,31 @@ def load_expert(folder: str | Path) -> Expert:
         raise NotFound(f"{folder}: holds no expert ({TOLD}); give the folder of a trained one")
     told = read_json(path)
     if told.get("format") != FORMAT:
+        other = told.get("made_with")
+        or_use = "" if other in (None, __version__) else f", or use weightscape {other}"
         raise BadInput(
             f"{path}: is an expert of format {told.get('format')!r}, but this version reads "
-            f"{FORMAT}; train it again, or use weightscape {told.get('made_with', '?')}"
+            f"{FORMAT}; train it again (weightscape train-probes){or_use}"
         )
     _check_settings(told, path)
     tensors, _ = read_tensors(folder / TENSORS)
     if told.get("tensors") != _digest(folder / TENSORS):
         raise BadCheckpoint(
             f"does not belong to its {TOLD}: one of the two was changed or its writing was cut "
-            "short; train the expert again",
+            "short; train the expert again (weightscape train-probes)",
             file=folder / TENSORS,
         )
     try:
         return _made(told, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise BadCheckpoint(f"cannot be an expert: {error}", file=path) from None
+        raise BadCheckpoint(
+            f"cannot be an expert: {_lack(error)}; train it again (weightscape train-probes)",
+            file=path,
+        ) from None
+
+
+def _lack(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _told(expert: Expert) -> dict[str, Any]:
