@@ -106,7 +106,7 @@ def test_a_stranger_is_told_to_be_one(
     place = population.one("odd", "second", ["apple"], into=tmp_path)
     answer = ask(DescribeAnswer, "describe", place, "--atlas", atlas)
     assert not answer.known and not answer.labels and answer.tree is None
-    assert "of no known tree" in run("describe", place, "--atlas", atlas).out
+    assert "no expert knows it" in run("describe", place, "--atlas", atlas).out
     error = run("near", place, "--by", "probe", "--atlas", atlas).error()
     assert "times as far" in error
 

@@ -29,6 +29,7 @@ from weightscape.errors import AtlasError, BadInput, MismatchedModels, Weightsca
 from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
 from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
+from weightscape.probing.foreign import foreign_words
 from weightscape.probing.mixture import look, mixture_of
 from weightscape.probing.oddness import Oddness, oddness_of
 from weightscape.probing.prompts import label_vectors
@@ -76,7 +77,7 @@ class ScoredLabel:
 class Description:
     """What is known of a model by its weights; no labels where there is nothing to tell it by.
 
-    notes: why it cannot be told whether it is odd.
+    notes: which scores are guesses, why it cannot be told whether it is odd.
     """
 
     seen: Seen
@@ -107,11 +108,16 @@ def describe(
     seen = see(store, given, expert=expert, allow_download=allow_download, progress=progress)
     if seen.expert is None or seen.vector is None or seen.kept is None:
         return Description(seen)
-    scored = _scored(store, seen.kept, seen.expert, seen.vector, labels, progress)
+    scored, guessed = _scored(store, seen.kept, seen.expert, seen.vector, labels, progress)
     best = top(np.array([it.score for it in scored], dtype=np.float32), count)
     odd, why = oddness_of(seen.expert, seen.vector, seen.name)
     chosen = tuple(scored[place] for place in best)
-    return Description(seen, chosen, odd, () if odd is not None else (why,))
+    unlike = [it.label for it in chosen if it.label in guessed]
+    notes = [] if odd is not None else [why]
+    if unlike:
+        learned = "has learned nothing like these, their scores are guesses"
+        notes.insert(0, f"the expert {learned}: {', '.join(unlike)}")
+    return Description(seen, chosen, odd, tuple(notes))
 
 
 def see(
@@ -242,8 +248,11 @@ def _scored(
     vector: Vector,
     labels: Sequence[str] | None,
     progress: Progress,
-) -> list[ScoredLabel]:
-    """Score labels: by the head of classes where all have been learned, else by their texts."""
+) -> tuple[list[ScoredLabel], frozenset[str]]:
+    """Score labels: by the head of classes where all have been learned, else by their texts.
+
+    Name those that are unlike all that were learned, too.
+    """
     with store.read() as connection:
         words = words_of_labels(connection)
         atlas_labels = sorted({it.label for it, _ in known_labels(connection)})
@@ -259,23 +268,28 @@ def _scored(
     learned = classes if labels is None or all(it in classes for it in asked) else {}
     others = [it for it in asked if it not in learned]
     texts: dict[str, float] = {}
+    guessed: frozenset[str] = frozenset()
     if others and expert.encoder is not None:
         opened_encoders: dict[str, Encoder] = {}
         _, encoder = open_expert(kept, opened_encoders, progress)
-        found = expert.text_scores_of(vector[None], label_vectors(encoder, others, words=words))
+        spelled = label_vectors(encoder, others, words=words)
+        known = label_vectors(encoder, expert.labels, words=words)
+        guessed = frozenset(others[it] for it in foreign_words(spelled, known, expert.labels))
+        found = expert.text_scores_of(vector[None], spelled)
         texts = dict(zip(others, found[0].tolist(), strict=True))
     elif others and labels is not None:
         raise BadInput(
             f"the expert {kept.name!r} was trained without texts and knows its own labels only: "
             + ", ".join(expert.labels[:8])
         )
-    return [
+    scored = [
         ScoredLabel(it, learned[it], "classes")
         if it in learned
         else ScoredLabel(it, texts[it], "texts")
         for it in asked
         if it in learned or it in texts
     ]
+    return scored, guessed
 
 
 def _named(experts: Sequence[KeptExpert]) -> str:

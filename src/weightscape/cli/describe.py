@@ -108,7 +108,7 @@ def _show(answer: "DescribeAnswer", quiet: bool) -> None:
     from weightscape.cli import console
 
     if not answer.known:
-        line = f"{answer.model}: of no known tree"
+        line = f"{answer.model}: no expert knows it"
         console.out().print(console.printable(line), markup=False, soft_wrap=True)
     elif not answer.labels:
         line = f"{answer.model}: nothing to tell by"

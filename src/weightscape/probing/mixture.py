@@ -71,7 +71,10 @@ class Mixture:
     def _placed(self, checkpoint: Readable, route: Route, layers: Mapping[str, Layer]) -> Placed:
         expert = None if route.tree is None else self.experts.get(route.tree)
         if expert is None:
-            why = route.why or f"there is no expert of tree {route.tree!r}"
+            why = route.why or (
+                f"there is no expert of its tree, {route.tree!r}; train-probes makes one where its "
+                "models have labels"
+            )
             return Placed(Route(None, route.distances, why), None, None)
         seen = look(expert, checkpoint, layers)
         return Placed(route, expert, seen.vector, seen.untouched)
