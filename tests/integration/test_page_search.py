@@ -50,6 +50,10 @@ def test_words_of_no_label_are_told_with_the_command_that_takes_any(show: Show) 
     assert page.locator("#known-list code").inner_text() == (
         'weightscape search "what nobody learned"'
     )
+    # the models of the label before are no answer to this
+    assert page.locator("#known-hits tr[data-hit]").count() == 0
+    page.locator("#known-search").press("Escape")
+    page.wait_for_selector("#known-hits tr[data-hit]")
 
 
 def test_a_models_panel_tells_what_it_knows(show: Show) -> None:

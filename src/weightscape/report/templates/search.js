@@ -9,7 +9,7 @@ function startKnown() {
   search.addEventListener("input", soon(() => { known.text = search.value; findKnown(); }, 90));
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") { known.text = search.value; findKnown(); }
-    else if (event.key === "Escape" && search.value) { event.stopPropagation(); search.value = known.text = ""; listKnown(); }
+    else if (event.key === "Escape" && search.value) { event.stopPropagation(); search.value = known.text = ""; findKnown(); }
   });
   on("chosen", markKnown);
   listKnown();
@@ -48,7 +48,14 @@ function listKnown() {
 function findKnown() {
   const some = listKnown();
   if (known.text.trim() && some.length) showKnown(some[0].place);
-  else if (!some.length) say("No label has these words");
+  else if (!some.length) { showNone(); say("No label has these words"); }
+  else if (known.at < 0) showKnown(mostKnown());
+}
+
+// The models of the label that was shown before are no answer to what is typed now.
+function showNone() {
+  known.at = -1;
+  $("known-hits").replaceChildren(el("p", { class: "nothing" }, "No label has these words."));
 }
 
 function showKnown(place) {
