@@ -86,9 +86,10 @@ def _show(answer: "SearchAnswer", quiet: bool) -> None:
         )
         for it in answer.hits
     ]
+    read = [*("model", "found by"), *(("probability", "expert") if answer.experts else ())]
     if rows:
-        columns = ["model", "found by", "probability", "expert"]
-        console.out().print(console.table(columns, rows, right="probability"))
+        columns = [row[: len(read)] for row in rows]
+        console.out().print(console.table(read, columns, right="probability"))
     else:
         console.out().print("no model is found by that; try other words")
     for note in () if quiet else answer.notes:

@@ -26,7 +26,7 @@ def answer(done: "TrainedAll", page: Path, unknown: Sequence[str]) -> TrainProbe
         experts=[_expert(it) for it in done.experts],
         left_out=[LeftOutAnswer(tree=tree, reason=why) for tree, why in done.left_out.items()],
         unknown=list(unknown),
-        page=str(page),
+        page=str(page.resolve()),
     )
 
 
