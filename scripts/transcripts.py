@@ -71,24 +71,33 @@ def draw(folder: Path, zoo: Path) -> None:
     images.mkdir(exist_ok=True)
     run(f"weightscape chart demo/zoo --plot '{images / 'overview.png'}'", folder, zoo)
     photograph(folder / "atlas" / "index.html", images / "page.png")
+    photograph(folder / "atlas" / "index.html", images / "knowledge.png", search="hockey")
 
 
-def photograph(page: Path, picture: Path) -> None:
-    """Photograph the page in the system's Chromium, 1280 pixels wide."""
+def photograph(page: Path, picture: Path, *, search: str = "") -> None:
+    """Photograph the page in the system's Chromium, 1280 pixels wide.
+
+    search: what to type into the search by knowledge, whose card alone is taken then.
+    """
     import shutil
 
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
-        print("no Chromium here: docs/images/page.png stays as it is", file=sys.stderr)
+        print(f"no Chromium here: {picture.name} stays as it is", file=sys.stderr)
         return
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(page.as_uri())
         tab.wait_for_timeout(1500)
-        tab.screenshot(path=picture)
+        if search:
+            tab.locator("#known-search").fill(search)
+            tab.wait_for_timeout(500)
+            tab.locator("#known-card").screenshot(path=picture)
+        else:
+            tab.screenshot(path=picture)
         browser.close()
 
 
