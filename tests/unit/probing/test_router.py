@@ -120,7 +120,7 @@ def test_a_model_of_a_named_tree_is_not_routed(experts, planted, tmp_path):
     mixture = mixture_of(experts)
     checkpoint = save(tmp_path / "oak", planted.base)
     assert mixture.place(checkpoint, tree="elm").expert is experts[1]
-    assert "no expert of tree 'ash'" in mixture.place(checkpoint, tree="ash").route.why
+    assert "no expert of its tree, 'ash'" in mixture.place(checkpoint, tree="ash").route.why
     with pytest.raises(MismatchedModels, match="no layer"):
         empty = tmp_path / "empty"
         empty.mkdir()
