@@ -104,7 +104,7 @@ def test_labels_and_their_words_are_given_at_once(atlas, tmp_path):
     assert (answer.explained, answer.unlabelled) == (1, ["task0-2"])
     assert [(it.label, it.words) for it in answer.labels] == [("n1", "goldfish")]
     outcome = run(*given, "--atlas", atlas)
-    assert "1 models of the file have no label in it: task0-2" in outcome.err
+    assert "no label in the file for 1 model: task0-2" in outcome.err
     assert "1 labels of models are put into words" in outcome.err
 
 

@@ -163,20 +163,23 @@ def _counts(labels: "Iterable[tuple[Label, int]]") -> "list[LabelCountAnswer]":
 
 def _show(answer: "LabelAnswer", forget: bool) -> None:
     from weightscape.cli import console
+    from weightscape.cli.summary import plural
 
     if forget and answer.file is not None:
         console.note(f"{answer.file} says nothing of {len(answer.models)} models any more")
         return
     if answer.labels:
         _table(answer)
-        console.note(f"{len(answer.labels)} labels of {len(answer.models)} models")
+        many = plural(len(answer.labels), "label")
+        console.note(f"{many} of {plural(len(answer.models), 'model')}")
     elif answer.file is None:
         console.note("no model of the atlas has a label; give some: weightscape label FILE.csv")
     if answer.ignored:
         console.note(f"columns that were not read: {', '.join(answer.ignored)}")
     if answer.unlabelled:
         some = _some(answer.unlabelled)
-        console.note(f"{len(answer.unlabelled)} models of the file have no label in it: {some}")
+        many = plural(len(answer.unlabelled), "model")
+        console.note(f"no label in the file for {many}: {some}")
     if answer.unknown:
         console.note(f"{len(answer.unknown)} models are not in the atlas: {_some(answer.unknown)}")
 
