@@ -105,8 +105,7 @@ def _too_little(learned: Known, models: Sequence[str], asked: Training) -> str |
     least = max(asked.least, LEAST_MODELS)
     if len(learned) < least:
         have = len(learned) or "none"
-        some = "model" if len(models) == 1 else "models"
-        return f"{have} of its {len(models)} {some} have labels that others share; {least} must"
+        return f"{have} of its {len(models)} models have labels that others share; {least} must"
     if len(frozenset().union(*learned.values())) == 1 and len(learned) == len(models):
         (only,) = frozenset().union(*learned.values())
         return f"all its models have the one label {only!r}; nothing tells them apart"
