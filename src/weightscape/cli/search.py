@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weightscape.cli import options
+from weightscape.cli.importing import importing
 
 if TYPE_CHECKING:
     from weightscape.answers_probes import SearchAnswer
@@ -36,12 +37,13 @@ def search(
 
     Example:  weightscape search movie review sentiment
     """
-    from weightscape.answers_probes import HitAnswer, SearchAnswer
-    from weightscape.atlas import Atlas
-    from weightscape.atlas.searching import BOTH
-    from weightscape.atlas.searching import search as find
-    from weightscape.cli import console
-    from weightscape.errors import BadInput
+    with importing():
+        from weightscape.answers_probes import HitAnswer, SearchAnswer
+        from weightscape.atlas.searching import BOTH
+        from weightscape.atlas.searching import search as find
+        from weightscape.catalog.store import Store
+        from weightscape.cli import console
+        from weightscape.errors import BadInput
 
     if weights_only and text_only:
         raise BadInput("use just one of --weights-only and --text-only")
@@ -49,8 +51,8 @@ def search(
         raise BadInput("--expert is about weights; leave --text-only out")
     by = BOTH[:1] if weights_only else BOTH[1:] if text_only else BOTH
     words = " ".join(text)
-    with Atlas(atlas, create=False) as opened, console.progress(quiet or json) as progress:
-        found = find(opened.store, words, count=count, by=by, expert=expert, progress=progress)
+    with Store.open(atlas, create=False) as store, console.progress(quiet or json) as progress:
+        found = find(store, words, count=count, by=by, expert=expert, progress=progress)
     answer = SearchAnswer(
         text=words,
         hits=[
