@@ -14,6 +14,7 @@ from weightscape.errors import BadCheckpoint, UnknownName
 from weightscape.io.json_files import INDEX_LIMIT, read_json
 from weightscape.io.layout import is_torch
 from weightscape.io.mapping import drop_pages, map_file, prefault
+from weightscape.io.outline import Outline
 from weightscape.io.safetensors import Header, read_header
 from weightscape.io.source import LocalFile
 from weightscape.io.tensors import TensorInfo, check_name, elements_of_rows, place_in_file
@@ -24,7 +25,8 @@ from weightscape.io.torch_zip import read_torch_header
 class Contents:
     """What the headers of a model's files say, put together.
 
-    sizes: file label to its size when it was opened. strides, tied: see `TorchHeader`.
+    sizes: file label to its size when it was opened. strides, tied: see `TorchHeader`. outline: of
+    the whole model, where these are a few layers of it.
     """
 
     format: str
@@ -33,6 +35,7 @@ class Contents:
     strides: dict[str, tuple[int, ...]] = field(default_factory=dict)
     tied: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    outline: Outline | None = None
 
 
 class Checkpoint:
@@ -40,7 +43,8 @@ class Checkpoint:
 
     tensors: every stored tensor under its own name, in the order of the files. tied: alias to the
     tensor whose elements it shares; an alias need not be stored. config: config.json as data.
-    format: "safetensors" or "torch-zip". nbytes: size of all tensors, shared ones counted once.
+    format: "safetensors", "torch-zip", or "layers" of a model that is elsewhere, whose `outline` is
+    here. nbytes: size of all tensors, shared ones counted once.
 
     Files are mapped when first read and no descriptor stays open. What `tensor`, `rows` and
     `flat` return are views of the mapped file wherever possible: treat them as read-only (a write
@@ -57,6 +61,7 @@ class Checkpoint:
         self.metadata: Mapping[str, str] = MappingProxyType(contents.metadata)
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(contents.tensors)
         self.tied: Mapping[str, str] = MappingProxyType(contents.tied)
+        self.outline = contents.outline
         self.files = tuple(folder / label for label in contents.sizes)
         self.nbytes = sum(
             info.nbytes for name, info in contents.tensors.items() if name not in contents.tied

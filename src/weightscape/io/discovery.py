@@ -140,7 +140,7 @@ def _in_folders(argument: Path) -> Iterator[_Item]:
 def _names_itself(folder: Folder) -> bool:
     layout = folder.layout
     steps = (*folder.subfolders, *(Path(file).stem for file in layout.lone))
-    whole = layout.weights or layout.adapter or layout.problem
+    whole = layout.weights or layout.adapter or layout.part or layout.problem
     return bool(whole) or any(_STEP.fullmatch(name) for name in steps)
 
 
@@ -173,6 +173,8 @@ def _in_folder(folder: Folder, origin: Path, parts: tuple[str, ...]) -> Iterator
     for file in layout.litter:
         reason = "is training state, or another copy of the model beside it"
         yield name, Skipped(folder.path / file, reason, "litter")
+    if layout.part:
+        yield name, _Candidate(origin, parts, folder.path, layout.part)
     if layout.weights or layout.adapter:
         kind: Literal["full", "adapter"] = "full" if layout.weights else "adapter"
         whole = _Candidate(origin, parts, folder.path, files[0], kind)

@@ -15,7 +15,7 @@ from weightscape.io.cache import cache_folder
 from weightscape.io.checkpoint import weight_map_of
 from weightscape.io.fetching import Expected, fetch_file
 from weightscape.io.json_files import INDEX_LIMIT, parse_object
-from weightscape.io.layout import ADAPTER_CONFIG, is_index, look
+from weightscape.io.layout import ADAPTER_CONFIG, LAYERS_FILE, is_index, look
 from weightscape.io.locations import origin
 from weightscape.io.remote_folder import HubFolder, WebFolder, chosen
 from weightscape.io.source import read_small
@@ -50,10 +50,24 @@ def download(folder: WebFolder | HubFolder, *, progress: Progress = silent) -> P
     labels = _weights(folder)
     kept = _kept_by_hub(folder, labels) if isinstance(folder, HubFolder) else None
     if kept is None:
-        kept = _target(folder)
+        kept = target_of(folder)
         kept.mkdir(parents=True, exist_ok=True)
-        with _alone(kept, progress):
+        with alone(kept, progress):
             _fetch_all(folder, labels, kept, progress)
+            # layers that were fetched before are in the whole
+            (kept / LAYERS_FILE).unlink(missing_ok=True)
+    return kept if folder.named is None else kept / folder.named
+
+
+def whole_here(folder: WebFolder | HubFolder) -> Path | None:
+    """Find a model that was fetched whole before; None without asking for more than its names."""
+    labels = _weights(folder)
+    kept = _kept_by_hub(folder, labels) if isinstance(folder, HubFolder) else None
+    if kept is None:
+        # a file has its name when it is whole, and an index when its shards are
+        kept = target_of(folder)
+        if not all((kept / label).is_file() for label in labels):
+            return None
     return kept if folder.named is None else kept / folder.named
 
 
@@ -142,7 +156,7 @@ def _kept_by_hub(folder: HubFolder, labels: list[str]) -> Path | None:
     return found
 
 
-def _target(folder: WebFolder | HubFolder) -> Path:
+def target_of(folder: WebFolder | HubFolder) -> Path:
     """Tell where a model is kept: a hub's as its own library lays it out, so that it has its name.
 
     Others lie in a folder of their last name, in one that no other folder of any server shares.
@@ -160,7 +174,7 @@ def _target(folder: WebFolder | HubFolder) -> Path:
 
 
 @contextmanager
-def _alone(target: Path, progress: Progress) -> Iterator[None]:
+def alone(target: Path, progress: Progress) -> Iterator[None]:
     """Keep other processes from fetching the same model at the same time."""
     descriptor = os.open(target / ".fetching", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:

@@ -68,6 +68,11 @@ class HttpFile:
         """Tell what errors should call it."""
         return without_secrets(self.url)
 
+    @property
+    def mark(self) -> str | None:
+        """Tell the file's ETag, or else when it was changed; None before a range of it was read."""
+        return self._mark
+
     def size(self) -> int:
         """Tell the file's size."""
         if self._size is None:

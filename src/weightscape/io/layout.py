@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+LAYERS_FILE = "model.layers"
+"""Layers of a model that is elsewhere. Not named as weights are: what loads models by their files'
+names must not take it for a whole one."""
+
 # in the order in which transformers looks for them
 _CANONICAL = (
     "model.safetensors",
@@ -49,6 +53,7 @@ class Layout:
 
     weights: the one file (or index of shards) of a model that is the folder itself. adapter: the
     factors of a LoRA adapter, if the folder is one. lone: weights files that are a model each.
+    part: the file with a few layers of a model that is elsewhere, where nothing else is here of it.
     unsupported: (file, format) recognised but not read. litter: model-like files that are no
     model of their own. problem: why a folder that looks like a model cannot be one.
     """
@@ -56,6 +61,7 @@ class Layout:
     weights: str | None = None
     adapter: str | None = None
     lone: tuple[str, ...] = ()
+    part: str | None = None
     unsupported: tuple[tuple[str, str], ...] = ()
     litter: tuple[str, ...] = ()
     problem: str | None = None
@@ -91,6 +97,8 @@ def look(names: Iterable[str]) -> Layout:
         )
         return Layout(unsupported=unsupported, litter=(*litter, *candidates), problem=problem)
     lone = _without_twins(candidates)
+    if not lone and LAYERS_FILE in files:
+        return Layout(part=LAYERS_FILE, unsupported=unsupported, litter=litter)
     if "config.json" in files and len(lone) == 1:
         spare = [file for file in candidates if file != lone[0]]
         return Layout(weights=lone[0], unsupported=unsupported, litter=(*litter, *spare))

@@ -13,6 +13,7 @@ from weightscape.io.checkpoint import Checkpoint, read_files, read_shards
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
     ADAPTER_CONFIG,
+    LAYERS_FILE,
     foreign_format,
     is_index,
     is_shard,
@@ -20,19 +21,21 @@ from weightscape.io.layout import (
     look,
     stands_for_folder,
 )
+from weightscape.io.outline import unpack_outline
 from weightscape.io.walk import walk
 
 _MOST_COUNTED, _MOST_FOLDERS = 1_000, 10_000
 _FACTOR_NAMES = (".lora_A", ".lora_B", ".lora_down", ".lora_up", ".lora_embedding_")
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint | Adapter:
+def open_checkpoint(path: str | Path, *, partly: bool = False) -> Checkpoint | Adapter:
     """Open a model file or folder, reading headers only.
 
     Takes a safetensors file, a zip file of torch.save, a folder with one of these or with an
     index and its shards, and a folder with an adapter. A LoRA gives the deltas of its base. One
     that works beside the weights (bottleneck, prefix) is a checkpoint of its own tensors, whose
-    `format` names its kind and whose `config` is the adapter's, with its base.
+    `format` names its kind and whose `config` is the adapter's, with its base. partly: take layers
+    that were fetched of a model elsewhere as well, which are refused otherwise.
 
     Raises NotFound, BadCheckpoint for files that cannot be what they say, UnsafeCheckpoint for a
     pickle that wants to run code, UnsupportedFormat for what is recognised but not read.
@@ -46,7 +49,27 @@ def open_checkpoint(path: str | Path) -> Checkpoint | Adapter:
         raise BadCheckpoint(f"cannot be read: {reason}", file=path) from None
     if not there:
         raise NotFound(f"{path}: no such file or folder; check the path")
-    return _open_file(path) if names is None else _open_folder(path, names)
+    return _open_file(path) if names is None else _open_folder(path, names, partly)
+
+
+def open_layers(path: str | Path) -> Checkpoint:
+    """Open the layers that were fetched of a model elsewhere: `tensors` are those, `outline` all.
+
+    Raises NotFound where there are none, BadCheckpoint where they are not what they should be.
+    """
+    folder = Path(path)
+    file = folder / LAYERS_FILE
+    if not file.exists():
+        raise NotFound(f"{file}: no such file; add the model again")
+    contents = read_files(folder, [LAYERS_FILE])
+    outline = unpack_outline(contents.metadata, file)
+    for name, info in contents.tensors.items():
+        told = outline.tensors.get(name)
+        if told is None or (told.shape, told.dtype) != (info.shape, info.dtype):
+            raise BadCheckpoint("is not what the outline says", file=file, tensor=name)
+    config = folder / "config.json"
+    whole = replace(contents, format="layers", metadata={}, tied={}, outline=outline)
+    return Checkpoint(folder, folder, whole, read_json(config) if config.exists() else {})
 
 
 def packed_by(config: Mapping[str, Any], names: Iterable[str]) -> str | None:
@@ -60,12 +83,21 @@ def packed_by(config: Mapping[str, Any], names: Iterable[str]) -> str | None:
     return "AWQ" if "quant_config.json" in names else None
 
 
-def _open_folder(folder: Path, names: list[str]) -> Checkpoint | Adapter:
+def _open_folder(folder: Path, names: list[str], partly: bool) -> Checkpoint | Adapter:
     layout = look(names)
     if layout.weights is not None:
         return _open_whole(folder, folder, layout.weights)
     if layout.adapter is not None:
         return _open_adapter(folder, folder, layout.adapter)
+    if layout.part is not None:
+        found = open_layers(folder)
+        if partly:
+            return found
+        of = found.outline
+        raise BadInput(
+            f"{of.of if of else folder}: only some of its layers were fetched, to compare it with "
+            "others; `weightscape add --download` fetches all of it"
+        )
     if layout.problem is not None:
         raise BadCheckpoint(layout.problem, file=folder)
     if len(layout.lone) == 1:

@@ -75,6 +75,27 @@ def write_checkpoint(
     return folder
 
 
+def write_tensors(
+    path: Path, tensors: Iterable[tuple[str, torch.Tensor]], metadata: Mapping[str, str]
+) -> None:
+    """Write one safetensors file under any name; it is whole when it gets that name.
+
+    Raises BadInput as `write_checkpoint` does, OSError (disk full) after clearing up.
+    """
+    staged = path.parent / f"{_TEMPORARY}{os.getpid()}-{path.name}"
+    shard = _Shard(staged)
+    try:
+        for name, tensor in tensors:
+            shard.add(name, tensor)
+        shard.finish(metadata)
+        staged.replace(path)
+    except BaseException:
+        shard.abandon()
+        staged.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
 def _extras(
     config: Mapping[str, Any] | None, extra: Mapping[str, bytes] | None
 ) -> dict[str, bytes]:
