@@ -25,6 +25,9 @@ from weightscape.progress import Progress, silent
 
 T = TypeVar("T")
 
+_LISTED = 8
+"""Labels that are named to who asks an expert for another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -120,21 +123,25 @@ def with_current(store: Store, kept: KeptExpert, work: Callable[[KeptExpert], T]
         return work(now)
 
 
-def open_expert(
-    kept: KeptExpert, encoders: dict[str, Encoder], progress: Progress = silent
-) -> tuple[Expert, Encoder]:
-    """Load an expert and the encoder that it was trained with; `encoders` keeps those opened.
+def encoder_of(
+    expert: Expert, kept: KeptExpert, encoders: dict[str, Encoder], progress: Progress = silent
+) -> Encoder:
+    """Open the encoder that an expert was trained with; `encoders` keeps those opened.
 
-    Raises BadInput where it knows no texts, or the encoder is not any more what it was.
+    Raises BadInput where it was trained with none, or the encoder is not any more what it was.
     """
-    loaded = load_kept(kept)
-    if loaded.encoder is None:
-        raise BadInput(f"the expert {kept.name!r} knows no texts; train it with an encoder")
+    if expert.encoder is None:
+        more = " ..." if len(expert.labels) > _LISTED else ""
+        raise BadInput(
+            f"the expert {kept.name!r} was trained without texts and knows its own labels only: "
+            + ", ".join(expert.labels[:_LISTED])
+            + more
+        )
     if kept.encoder not in encoders:
         folder = cache_folder() / "texts"
         encoders[kept.encoder] = open_encoder(kept.encoder, cache=folder, progress=progress)
-    loaded.check_encoder(encoders[kept.encoder].identity)
-    return loaded, encoders[kept.encoder]
+    expert.check_encoder(encoders[kept.encoder].identity)
+    return encoders[kept.encoder]
 
 
 def untrained(store: Store) -> str:
@@ -150,9 +157,10 @@ def _ask(
 ) -> tuple[dict[str, float], str]:
     """Give each model's probability, and a warning where the answer is a guess.
 
-    A label that was learned is asked of the head of classes, as `describe` does.
+    A label that was learned is asked of the head of classes, as `describe` does, and needs no
+    encoder.
     """
-    loaded, encoder = open_expert(kept, encoders, progress)
+    loaded = load_kept(kept)
     with store.read() as connection:
         vectors: KeptVectors = vector_rows.load_vectors(connection, kept.id)
         words = label_rows.words_of_labels(connection)
@@ -163,6 +171,7 @@ def _ask(
         column = loaded.labels.index(learned)
         scores = loaded.label_scores_of(vectors.vectors)[:, column]
         return dict(zip(vectors.models, scores.tolist(), strict=True)), ""
+    encoder = encoder_of(loaded, kept, encoders, progress)
     # a text that is a known label means what the label was trained to mean
     asked = label_vectors(encoder, [text], words=words)
     scores = loaded.text_scores_of(vectors.vectors, asked)[:, 0]

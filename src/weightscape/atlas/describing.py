@@ -9,8 +9,8 @@ import numpy as np
 
 from weightscape.atlas.asking import (
     chosen_experts,
+    encoder_of,
     load_kept,
-    open_expert,
     untrained,
     with_current,
 )
@@ -27,7 +27,6 @@ from weightscape.catalog.store import Store
 from weightscape.catalog.vectors import Vector
 from weightscape.errors import AtlasError, BadInput, MismatchedModels, WeightscapeError
 from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
-from weightscape.probing.encoders import Encoder
 from weightscape.probing.expert import Expert
 from weightscape.probing.foreign import foreign_words
 from weightscape.probing.mixture import look, mixture_of
@@ -269,19 +268,14 @@ def _scored(
     others = [it for it in asked if it not in learned]
     texts: dict[str, float] = {}
     guessed: frozenset[str] = frozenset()
-    if others and expert.encoder is not None:
-        opened_encoders: dict[str, Encoder] = {}
-        _, encoder = open_expert(kept, opened_encoders, progress)
+    # what was asked for is answered or refused; labels that are only offered may be left out
+    if others and (expert.encoder is not None or labels is not None):
+        encoder = encoder_of(expert, kept, {}, progress)
         spelled = label_vectors(encoder, others, words=words)
         known = label_vectors(encoder, expert.labels, words=words)
         guessed = frozenset(others[it] for it in foreign_words(spelled, known, expert.labels))
         found = expert.text_scores_of(vector[None], spelled)
         texts = dict(zip(others, found[0].tolist(), strict=True))
-    elif others and labels is not None:
-        raise BadInput(
-            f"the expert {kept.name!r} was trained without texts and knows its own labels only: "
-            + ", ".join(expert.labels[:8])
-        )
     scored = [
         ScoredLabel(it, learned[it], "classes")
         if it in learned

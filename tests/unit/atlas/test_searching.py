@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -176,7 +177,31 @@ def test_another_encoder_is_not_mistaken_for_the_expert_s(store, trained, tmp_pa
     other = save_meanings(tmp_path / "other.npz", seed=9)
     install(store, trained, ("old",), encoder=other)
     with pytest.raises(BadInput, match="was trained with the encoder vectors@"):
-        search(store, "cars", by=("weights",))
+        search(store, "vehicles", by=("weights",))
+
+
+def test_a_learned_label_needs_no_encoder(store, trained, tmp_path):
+    install(store, trained, ("old",), name="whole")
+    asked = search(store, "cars", by=("weights",), expert="whole")
+    install(store, trained, ("old",), name="elsewhere", encoder=f"vectors:{tmp_path / 'gone.npz'}")
+    found = search(store, "cars", by=("weights",), expert="elsewhere")
+    assert [(it.model, it.score) for it in found.hits] == [
+        (it.model, it.score) for it in asked.hits
+    ]
+    with pytest.raises(FileNotFoundError, match=r"gone\.npz"):
+        search(store, "vehicles", by=("weights",), expert="elsewhere")
+
+
+def test_an_expert_without_texts_is_asked_for_its_labels(store, trained, tmp_path):
+    expert, knows = trained[2]["old"]
+    network = deepcopy(expert.network)
+    network.texts = None
+    save_expert(replace(expert, encoder=None, network=network), tmp_path / "plain")
+    install(store, trained, ("old",), folder=str(tmp_path / "plain"), encoder="")
+    found = search(store, "cars", by=("weights",), count=12)
+    assert np.mean(["cars" in knows[it.model] for it in found.hits]) > 0.9
+    with pytest.raises(BadInput, match="knows its own labels only: cars, films, food"):
+        search(store, "vehicles", by=("weights",))
 
 
 def test_a_text_that_the_encoder_cannot_read_leaves_the_words(store, trained):
