@@ -77,10 +77,10 @@ def search(
 
     by: the finders to ask; each gives its best hundred at least, whatever the `count`, and what
     both list comes first. Of the weights those are listed, beside words, that are at least half as
-    likely to know it as the likeliest. expert: the
-    one to ask, by name (default: of each tree the newest). A model's probability is that of its own
-    tree's expert, calibrated on models that were held out, so that those of several trees compare.
-    Models that came into the atlas since are read first, one layer of each.
+    likely to know it as the likeliest. expert: the one to ask, by name (default: of each tree the
+    newest). A model's probability is that of its own tree's expert, calibrated on models that were
+    held out, so that those of several trees compare. Models that came into the atlas since are read
+    first, one layer of each.
 
     Raises BadInput for a text without words, and where weights alone are asked for and no expert
     has read any; UnknownName for another expert.
