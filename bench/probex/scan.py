@@ -62,7 +62,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where atlases are kept (default: nowhere)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        work: Path = asked.work or Path(folder)
+        # an atlas takes what it is told of its experts as seen from itself
+        work = (asked.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         rows = [measured(made(work, count), count, asked.times) for count in asked.models]
     result = {"text": TEXT, "threads": torch.get_num_threads(), "rows": rows}
