@@ -12,6 +12,7 @@ from probe_models import INPUTS, LAYER, OUT, Population
 from weightscape.answers import NearAnswer
 from weightscape.answers_probes import DescribeAnswer, SearchAnswer, TrainProbesAnswer
 from weightscape.atlas import Atlas
+from weightscape.cli import console
 
 Place = tuple[Population, Path, Path]
 
@@ -82,6 +83,22 @@ def test_a_model_is_described_over_the_web_from_one_layer(
     assert near.bytes_read == layer
     assert [it.score for it in far.labels] == [it.score for it in near.labels]
     assert {it.label for it in near.labels[:2]} == {"apple", "eagle"}
+
+
+def test_a_model_that_was_fetched_whole_is_told_to_be(
+    trained: tuple[Place, TrainProbesAnswer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHTSCAPE_CACHE", str(tmp_path / "cache"))
+    (population, atlas, _), _ = trained
+    place = population.one("far", "first", ["apple", "eagle"], into=tmp_path / "served")
+    with serving(tmp_path / "served") as server:
+        server.ranges = False
+        asking = ("describe", f"{server.url}/far", "--atlas", atlas, "--allow-download")
+        far = ask(DescribeAnswer, *asking)
+        assert far.known and far.bytes_read == far.bytes_on_disk <= server.sent
+        size = console.size(far.bytes_read)
+        assert f"read {size} of {size}" in run(*asking).err
+    assert ask(DescribeAnswer, "describe", place, "--atlas", atlas).bytes_read < far.bytes_read
 
 
 def test_labels_to_choose_from_come_from_a_list_or_a_file(

@@ -26,7 +26,7 @@ from weightscape.catalog.records import KeptExpert, Model
 from weightscape.catalog.store import Store
 from weightscape.catalog.vectors import Vector
 from weightscape.errors import AtlasError, BadInput, MismatchedModels, WeightscapeError
-from weightscape.io import Adapter, RemoteCheckpoint, open_any, stored_of
+from weightscape.io import Adapter, Checkpoint, RemoteCheckpoint, locate, open_any, stored_of
 from weightscape.probing.expert import Expert
 from weightscape.probing.foreign import foreign_words
 from weightscape.probing.mixture import look, mixture_of
@@ -210,11 +210,9 @@ def _stranger(
             tree = _tree_of_base(store, checkpoint)
             if tree is None:
                 why = "it is an adapter, and names no base that the atlas has"
-                return Seen(None, why=why, bytes_on_disk=checkpoint.nbytes, notes=tuple(notes))
+                read = _bytes_read(given, checkpoint, meter)
+                return Seen(None, None, None, None, {}, why, read, checkpoint.nbytes, tuple(notes))
         placed = mixture.place(metered(checkpoint, meter), tree)
-        stored = (
-            stored_of(checkpoint) if not isinstance(checkpoint, RemoteCheckpoint) else checkpoint
-        )
         return Seen(
             None,
             None if placed.route.tree is None else loaded[placed.route.tree][0],
@@ -222,10 +220,21 @@ def _stranger(
             placed.vector,
             placed.route.distances,
             placed.untouched or placed.route.why,
-            stored.bytes_read if isinstance(stored, RemoteCheckpoint) else meter.bytes_read,
+            _bytes_read(given, checkpoint, meter),
             checkpoint.nbytes,
             tuple(notes),
         )
+
+
+def _bytes_read(
+    given: str | Path, checkpoint: Checkpoint | RemoteCheckpoint | Adapter, meter: Meter
+) -> int:
+    """Tell what a server sent of a model, or what was read of one that is here."""
+    stored = checkpoint if isinstance(checkpoint, RemoteCheckpoint) else stored_of(checkpoint)
+    if isinstance(stored, RemoteCheckpoint):
+        return stored.bytes_read
+    # what lies elsewhere and was opened here had to be fetched whole
+    return meter.bytes_read if isinstance(locate(str(given)), Path) else checkpoint.nbytes
 
 
 def _tree_of_base(store: Store, adapter: Adapter) -> str | None:
