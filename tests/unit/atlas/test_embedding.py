@@ -164,16 +164,20 @@ def again(trained, alone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "where, moment",
-    [(asking, "load_expert"), (asking, "open_encoder"), (vector_rows, "load_vectors")],
+    "where, moment, text",
+    [
+        (asking, "load_expert", "apple"),
+        (asking, "open_encoder", "honey"),  # nobody has learned it, so that its text is read
+        (vector_rows, "load_vectors", "apple"),
+    ],
 )
 def test_a_search_that_meets_a_training_asks_the_new_expert(
-    alone, again, monkeypatch, where, moment
+    alone, again, monkeypatch, where, moment, text
 ):
     atlas, _ = alone
     (before,) = chosen_experts(atlas.store)
     with trained_again_before(where, moment, monkeypatch, again):
-        found = search(atlas.store, "apple", by=("weights",))
+        found = search(atlas.store, text, by=("weights",))
     assert found.hits and not any("not asked" in it for it in found.notes)
     assert chosen_experts(atlas.store)[0].id != before.id
 
