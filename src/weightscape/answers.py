@@ -114,6 +114,8 @@ class ModelAnswer(Answer):
     dtype: str
     parameters: int
     bytes: int
+    part_of: str | None = Field(description="where it is, if only some layers are here; else null")
+    layers: list[str] = Field(description="the tensors that are here, if only some are")
 
 
 class ListAnswer(Answer):
@@ -153,11 +155,16 @@ class AddAnswer(Answer):
 
     given: list[str] = Field(description="models found under the paths")
     new: list[str] = Field(description="those that the atlas did not know")
+    by_layers: list[str] = Field(
+        description="those of given of which only some layers are here, by which they are compared"
+    )
     skipped: list[SkippedAnswer]
     bytes_read: int = Field(description="of the files, by the pass over all tensors")
     bytes_sampled: int = Field(description="of the files, to tell trees apart")
     bytes_looked: int = Field(description="of the files, by the second look at candidate edges")
     bytes_on_disk: int = Field(description="what the models found take")
+    bytes_fetched: int = Field(description="that servers sent: headers, layers, small files")
+    bytes_elsewhere: int = Field(description="what the models of by_layers take where they are")
 
 
 class ChartAnswer(AddAnswer):

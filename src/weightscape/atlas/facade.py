@@ -31,7 +31,8 @@ class Added:
     """What one `add` did.
 
     given: all models found under the paths; new: those the atlas did not know. bytes: what the
-    Gram pass, the samples and the second look read; on_disk: what the given models take there.
+    Gram pass, the samples and the second look read; on_disk: what the given models take there,
+    those left out of which only some layers are here.
     """
 
     given: tuple[str, ...]
@@ -111,7 +112,7 @@ class Atlas:
             looked += deriving.derive(self.store, shelf, seed=seed, progress=progress)
         finally:
             shelf.close()
-        size = {model.name: model.nbytes for model in self.models()}
+        size = {it.name: it.nbytes for it in self.models() if it.facts.part_of is None}
         return Added(
             given=registered.given,
             new=registered.new,

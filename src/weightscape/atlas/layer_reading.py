@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weightscape.atlas.reading import Shelf, as_kept
 from weightscape.catalog.records import Model
-from weightscape.errors import NotFound
+from weightscape.errors import MismatchedModels, NotFound
 from weightscape.io.tensors import TensorInfo
 from weightscape.probing.layers import Factored, Readable
 
@@ -66,11 +66,21 @@ def metered(checkpoint: Any, meter: Meter) -> Metered:
 
 @contextmanager
 def opened(model: Model, meter: Meter) -> Iterator[Metered]:
-    """Open a model of the atlas; raises NotFound where its files are not what they were."""
+    """Open a model of the atlas; raises NotFound where its files are not what they were.
+
+    Of one that is elsewhere some layers are here: what needs another is told how to get it.
+    """
     shelf = Shelf()
     try:
         if not as_kept(model, shelf):
             raise NotFound("its files are gone or were changed; add it again")
         yield metered(shelf.open(model.path), meter)
+    except MismatchedModels as problem:
+        if model.facts.part_of is None:
+            raise
+        raise MismatchedModels(
+            f"{problem}; only some layers of {model.facts.part_of} were fetched: add it again, "
+            "which fetches those that experts read"
+        ) from None
     finally:
         shelf.close()

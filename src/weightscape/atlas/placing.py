@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 
 from weightscape.atlas.adapted import matched
 from weightscape.atlas.bases import kept_base, unsettled
-from weightscape.atlas.reading import Shelf, backbone_of, resolve
+from weightscape.atlas.reading import Shelf, backbone_of, matched_here, resolve
+from weightscape.atlas.replanting import move_experts, uproot
 from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.places import leave
-from weightscape.catalog.records import Family, Model
+from weightscape.catalog.records import Family, Model, Tree
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, match
@@ -80,7 +81,22 @@ def place(
         for candidate in candidates:
             if candidate.model.kind == "adapter":
                 _place_adapter(connection, candidate, bases)
+        left = uproot(connection)
+    if left:
+        read += place(store, shelf, bases, progress)
+        _let_experts_follow(store, left)
     return read
+
+
+def _let_experts_follow(store: Store, left: Mapping[int, Tree]) -> None:
+    """Move the experts of trees that were left to where most of their models are now."""
+    with store.write() as connection:
+        trees = {it.id: it for it in families.all_trees(connection)}
+        found = model_rows.by_ids(connection, left)
+        for old in {it.id: it for it in left.values()}.values():
+            here = [it.tree_id for it in found if left[it.id].id == old.id and it.tree_id]
+            if here:
+                move_experts(connection, old, trees[Counter(here).most_common(1)[0][0]])
 
 
 def _stranded(models: Sequence[Model]) -> list[Model]:
@@ -243,7 +259,7 @@ def _soundest(block: np.ndarray, members: Sequence[int]) -> list[int]:
 def _sample(
     candidate: _Candidate, shapes: Mapping[str, Shape], chosen: Sequence[str]
 ) -> np.ndarray:
-    stored = match(shapes, candidate.backbone, least=0.0) or {}
+    stored = matched_here(candidate.checkpoint, shapes)
 
     def read(name: str, start: int, stop: int) -> torch.Tensor | None:
         if name not in stored:

@@ -50,7 +50,7 @@ class Shelf:
     def open(self, path: str) -> Checkpoint | Adapter:
         """Open the checkpoint at a path, or return the one that is open already."""
         if path not in self.opened:
-            self.opened[path] = open_checkpoint(path)
+            self.opened[path] = open_checkpoint(path, partly=True)
         return self.opened[path]
 
     def readable(self, path: str) -> bool:
@@ -85,10 +85,18 @@ def as_kept(model: Model, shelf: Shelf) -> bool:
 
 
 def backbone_of(checkpoint: Checkpoint | Adapter) -> Backbone:
-    """Pick the tensors of a checkpoint that its family shares."""
-    return backbone(
-        checkpoint.tensors, checkpoint.tied if isinstance(checkpoint, Checkpoint) else ()
-    )
+    """Pick the tensors of a checkpoint that its family shares, those elsewhere included."""
+    if isinstance(checkpoint, Adapter):
+        return backbone(checkpoint.tensors)
+    if checkpoint.outline is not None:
+        return backbone(checkpoint.outline.tensors, checkpoint.outline.tied)
+    return backbone(checkpoint.tensors, checkpoint.tied)
+
+
+def matched_here(checkpoint: Checkpoint | Adapter, shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """Match a family's tensors to those of a checkpoint that can be read: its names for them."""
+    found = match(shapes, backbone_of(checkpoint), least=0.0) or {}
+    return {name: stored for name, stored in found.items() if stored in checkpoint.tensors}
 
 
 def main_dtype(checkpoint: Checkpoint | Adapter) -> str:
@@ -149,7 +157,7 @@ def member_of(
     if model.kind == "adapter":
         # it works beside its base's weights: read as a model, it is its base
         return Member(model.name, shelf.absent, {}, onto=base)
-    return Member(model.name, checkpoint, match(shapes, backbone_of(checkpoint), least=0.0) or {})
+    return Member(model.name, checkpoint, matched_here(checkpoint, shapes))
 
 
 def resolve(claim: str, models: Sequence[Model]) -> Model | None:

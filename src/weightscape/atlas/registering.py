@@ -120,7 +120,13 @@ def _row(
     )
     if known is not None and known.stamp == stamp and not verify:
         # its name stays the one it was given first
-        facts = replace(facts, dtype=known.dtype, adapter_ranks=known.facts.adapter_ranks)
+        facts = replace(
+            facts,
+            dtype=known.dtype,
+            adapter_ranks=known.facts.adapter_ranks,
+            part_of=known.facts.part_of,
+            layers=known.facts.layers,
+        )
         return replace(known, facts=replace(facts, name=known.name))
     return _opened(found, path, stamp, facts, there, shelf, verify, progress)
 
@@ -136,27 +142,30 @@ def _opened(
     progress: Progress,
 ) -> Model:
     checkpoint = shelf.open(str(path))
-    whole = content_hash(checkpoint, progress) if verify else None
+    hashed = content_hash(checkpoint, progress) if verify else None
     ranks = dict(checkpoint.ranks) if isinstance(checkpoint, Adapter) else None
     if ranks is None and found.kind == "adapter":
         ranks = {}
+    facts = replace(facts, dtype=main_dtype(checkpoint), adapter_ranks=ranks)
+    outline = None if isinstance(checkpoint, Adapter) else checkpoint.outline
+    if outline is not None:
+        facts = replace(facts, part_of=outline.of, layers=tuple(checkpoint.tensors))
+    whole = checkpoint if outline is None else outline
     return Model(
         name=found.name,
         path=str(path),
         kind=found.kind,
         format=checkpoint.format,
-        fingerprint=_mark(fingerprint(checkpoint), whole, there),
+        fingerprint=_mark(fingerprint(checkpoint), hashed, there),
         stamp=stamp,
-        nbytes=checkpoint.nbytes,
+        nbytes=whole.nbytes,
         parameters=sum(
-            prod(info.shape)
-            for name, info in checkpoint.tensors.items()
-            if name not in checkpoint.tied
+            prod(info.shape) for name, info in whole.tensors.items() if name not in whole.tied
         ),
-        facts=replace(facts, dtype=main_dtype(checkpoint), adapter_ranks=ranks),
+        facts=facts,
         config=capped(checkpoint.config),
         metadata=capped(checkpoint.metadata),
-        content_hash=whole,
+        content_hash=hashed,
     )
 
 

@@ -1,4 +1,4 @@
-"""Giving a tree another reference when its own is gone, without reading a tensor.
+"""Giving a tree another reference: when its own is gone, or was known by some layers only.
 
 Inner products relative to one reference give those relative to any other model whose products are
 known: <x - q, y - q> = <x, y> - <x, q> - <q, y> + <q, q>, all relative to the old reference.
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from weightscape.atlas.expert_groups import group_name
 from weightscape.catalog import experts, families, findings, grams
 from weightscape.catalog import models as model_rows
+from weightscape.catalog.places import leave
 from weightscape.catalog.records import Model, TensorStatistics, Tree
 from weightscape.geometry.products import TreeGram, subset
 
@@ -29,7 +30,7 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
         first = next(it for it in waiting if it.id in readable)
         planted = families.ensure_tree(connection, tree.family_id, first.name, first.id)
         families.claim(connection, planted.id, [it.id for it in waiting])
-        _move_experts(connection, tree, planted)
+        move_experts(connection, tree, planted)
         return planted
     products = subset(grams.load_tree_gram(connection, tree.id), [it.name for it in known])
     reference = candidates[_central(products, known, candidates)]
@@ -38,11 +39,35 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     held = families.claim(connection, planted.id, [it.id for it in (*known, *waiting)])
     places = [held[it.id] for it in known]
     _keep(connection, planted, products, places, [it.id for it in known].index(reference.id))
-    _move_experts(connection, tree, planted)
+    move_experts(connection, tree, planted)
     return planted
 
 
-def _move_experts(connection: Connection, old: Tree, new: Tree) -> None:
+def uproot(connection: Connection) -> dict[int, Tree]:
+    """Take the models out of trees that stand on some layers of a model where whole ones are now.
+
+    What such a reference lacks, no deltas can be taken of. Tells the trees that were left, by the
+    models that were in them; they need places anew, and are few or small enough to read again.
+    """
+    left: dict[int, Tree] = {}
+    everyone = {it.id: it for it in model_rows.all_models(connection)}
+    for tree in families.all_trees(connection):
+        reference = None if tree.reference_id is None else everyone[tree.reference_id]
+        inside = [it for it in everyone.values() if it.tree_id == tree.id]
+        moving = [it for it in inside if it.status in ("pending", "ready")]
+        if reference is None:
+            continue
+        whole = any(it.facts.part_of is None and it.kind == "full" for it in moving)
+        if reference.facts.part_of is not None and whole:
+            findings.delete_findings(connection, tree.id)
+            for model in moving:
+                leave(connection, model.id)
+            model_rows.mark(connection, [it.id for it in moving], "pending")
+            left.update(dict.fromkeys((it.id for it in moving), tree))
+    return left
+
+
+def move_experts(connection: Connection, old: Tree, new: Tree) -> None:
     """Let the experts of a tree's models, whole and adapters, go on reading them."""
     for low_rank in (False, True):
         moved = (group_name(it.name, low_rank) for it in (old, new))

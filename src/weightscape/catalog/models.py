@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from weightscape.catalog import findings
 from weightscape.catalog.names import free_name
 from weightscape.catalog.parting import parted
-from weightscape.catalog.places import leave_outgrown
+from weightscape.catalog.places import leave, leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
-from weightscape.catalog.schema import models, places
+from weightscape.catalog.schema import models, places, trees
 from weightscape.errors import AtlasError, BadInput, UnknownName
 
 
@@ -21,7 +21,9 @@ def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
 
     A model whose path and fingerprint are known keeps its row (one that was gone or removed is
     pending again). Other content at a known path is another model, and the one that was there is
-    gone. A name that another model has, or ever had, gets `~2`, `~3`, ... behind it.
+    gone; only where that was known by some layers, it is the same one, of which more is known now
+    and which needs a new place. A name that another model has, or ever had, gets `~2`, `~3`, ...
+    behind it.
     """
     known: dict[str, list[Model]] = {}
     names: set[str] = set()
@@ -32,7 +34,11 @@ def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
     for model in found:
         same_path = known.setdefault(model.path, [])
         row = next((it for it in same_path if it.fingerprint == model.fingerprint), None)
-        if row is None:
+        part = next((it for it in same_path if it.facts.part_of and it.status != "removed"), None)
+        if row is None and part is not None and part.kind == model.kind:
+            row = _grow(connection, part, model)
+            same_path[:] = [row if it.id == row.id else it for it in same_path]
+        elif row is None:
             row = _insert(connection, replace(model, name=free_name(model.name, names)))
             names.add(row.name)
             same_path.append(row)
@@ -177,6 +183,23 @@ def _refresh(connection: Connection, row: Model, found: Model) -> Model:
     return get(connection, row.name)
 
 
+def _grow(connection: Connection, part: Model, found: Model) -> Model:
+    """Know more of a model than some layers: what was found by these alone is outdated."""
+    _change(connection, [part.id], fingerprint=found.fingerprint)
+    _refresh(connection, part, found)
+    columns = models.c
+    standing = select(trees.c.id).where(trees.c.reference_id == part.id).scalar_subquery()
+    # those whose deltas were taken from it have to be read again with it
+    with_it = select(models).where((columns.id == part.id) | (columns.tree_id.in_(standing)))
+    for row in connection.execute(with_it).all():
+        if row.tree_id is not None:
+            findings.delete_findings(connection, row.tree_id)
+        if row.status in ("pending", "ready") or row.id == part.id:
+            mark(connection, [row.id], "pending")
+            leave(connection, row.id)
+    return get(connection, part.name)
+
+
 def _refreshed(model: Model) -> dict[str, Any]:
     """Build the columns that a second look at the same content may change."""
     try:
@@ -206,6 +229,8 @@ def _packed_facts(facts: ModelFacts) -> dict[str, Any]:
         "run": facts.run,
         "step": facts.step,
         "ranks": facts.adapter_ranks,
+        "part_of": facts.part_of,
+        "layers": facts.layers,
     }
 
 
@@ -224,6 +249,8 @@ def _model(row: Row[Any]) -> Model:
             run=packed["run"],
             step=packed["step"],
             adapter_ranks=packed["ranks"],
+            part_of=packed.get("part_of"),
+            layers=tuple(packed.get("layers", ())),
         )
         files = tuple((file, size, changed) for file, size, changed in stamp)
     except (KeyError, TypeError, ValueError) as problem:

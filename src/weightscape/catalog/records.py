@@ -30,6 +30,8 @@ class ModelFacts:
     weights (bottleneck, prefix), None for a full model.
     sources: names of atlas models that its files say it was merged from, resolved alike.
     mixes: those claims as they are written.
+    part_of: where the model is, if only some `layers` of it (names of tensors) were fetched from
+    there; None for a model that is here.
     """
 
     name: str
@@ -41,6 +43,8 @@ class ModelFacts:
     adapter_ranks: dict[str, int] | None = None
     sources: tuple[str, ...] = ()
     mixes: tuple[str, ...] = ()
+    part_of: str | None = None
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,12 @@ Stamp = tuple[tuple[str, int, int], ...]
 class Model:
     """A checkpoint that an atlas knows; the last six fields are the atlas's to give.
 
-    path: absolute. fingerprint: of names, shapes and sampled bytes. stamp: recognises the model
-    as unchanged without opening it. config, metadata: what the files say, untrusted, size capped
-    by whoever read them. status: "pending" (registered, its rows not complete), "ready", "gone"
-    (its files are not there any more), "removed" (by the user). position: row and column in the
-    Grams of its tree, from 0. id 0: not in an atlas yet.
+    path: absolute. fingerprint: of names, shapes and sampled bytes. stamp: recognises the model as
+    unchanged without opening it. nbytes, parameters: of all of it, wherever it is. config,
+    metadata: what the files say, untrusted, size capped by whoever read them. status: "pending"
+    (registered, its rows not complete), "ready", "gone" (its files are not there any more),
+    "removed" (by the user). position: row and column in the Grams of its tree, from 0. id 0: not in
+    an atlas yet.
     """
 
     name: str

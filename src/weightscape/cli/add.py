@@ -36,28 +36,28 @@ def add(
     from weightscape.errors import BadInput
 
     room = options.parse_size(memory)
-    places = locate_all(paths, fetched=download)
-    base_places = locate_all(base or (), fetched=download)
+    places = locate_all(paths)
+    base_places = locate_all(base or ())
     with console.progress(quiet or json) as progress:
-        here = bring_here(places, progress=progress)
-        bases = bring_here(base_places, progress=progress)
-    check_paths(here, include or (), exclude or (), atlas)
+        brought = bring_here(places, atlas=atlas, whole=download, progress=progress)
+        under = bring_here(base_places, atlas=atlas, whole=download, progress=progress)
+    check_paths(brought.paths, include or (), exclude or (), atlas)
     raise_file_limit()
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         report = opened.add(
-            here,
+            brought.paths,
             include=include or (),
             exclude=exclude or (),
-            bases=bases,
+            bases=under.paths,
             verify=verify,
             memory=room,
             threads=threads,
             seed=seed,
             progress=progress,
         )
-    if not report.given and not report.skipped:
-        raise BadInput(nothing_found(here, ()))
-    answer = gather.added(report)
+        answer = gather.added(opened, report, (under, brought))
+    if not answer.given and not answer.skipped:
+        raise BadInput(nothing_found(brought.paths, ()))
     if json:
         console.answer(answer)
     else:
@@ -68,6 +68,7 @@ def add(
         )
         for name in answer.new:
             console.out().print(f"  {console.printable(name)}", markup=False, soft_wrap=True)
+        summary.print_fetched(console.err(), answer)
         summary.print_skipped(console.err(), answer.skipped)
     if answer.skipped:
         raise typer.Exit(3)

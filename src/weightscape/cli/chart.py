@@ -54,25 +54,26 @@ def chart(
 
     # before an atlas is made: a mistyped path should leave nothing behind
     room = options.parse_size(memory)
-    places = locate_all(paths, fetched=download)
-    base_places = locate_all(base or (), fetched=download)
+    places = locate_all(paths)
+    base_places = locate_all(base or ())
     check_plot(plot)
     with console.progress(quiet or json) as progress:
-        here = bring_here(places, progress=progress)
-        bases = bring_here(base_places, progress=progress)
-    check_paths(here, include or (), exclude or (), atlas)
+        brought = bring_here(places, atlas=atlas, whole=download, progress=progress)
+        under = bring_here(base_places, atlas=atlas, whole=download, progress=progress)
+    check_paths(brought.paths, include or (), exclude or (), atlas)
     with Atlas(atlas) as opened, console.progress(quiet or json) as progress:
         answer = chart_into(
             opened,
-            here,
+            brought.paths,
             include=include or (),
             exclude=exclude or (),
-            bases=bases,
+            bases=under.paths,
             verify=verify,
             memory=room,
             threads=threads,
             seed=seed,
             plot=plot,
+            brought=(under, brought),
             progress=progress,
         )
     if json:

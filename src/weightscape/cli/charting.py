@@ -6,6 +6,7 @@ from pathlib import Path
 
 from weightscape.answers import ChartAnswer
 from weightscape.atlas import Atlas
+from weightscape.atlas.bringing import Brought
 from weightscape.cli import console, gather, summary
 from weightscape.cli.places import as_typed
 from weightscape.cli.raising import raise_file_limit
@@ -30,9 +31,13 @@ def chart_into(
     threads: int | None = None,
     seed: int = 0,
     plot: Path | None = None,
+    brought: Sequence[Brought] = (),
     progress: Progress,
 ) -> ChartAnswer:
-    """Add what lies under the paths, write the page, and gather all of it into one answer."""
+    """Add what lies under the paths, write the page, and gather all of it into one answer.
+
+    brought: what was fetched to these paths, and what could not be.
+    """
     raise_file_limit()
     report = atlas.add(
         paths,
@@ -52,7 +57,7 @@ def chart_into(
     if plot is not None:
         plot_overview(data, plot)
     return ChartAnswer(
-        **gather.added(report).model_dump(),
+        **gather.added(atlas, report, brought).model_dump(),
         tree=gather.tree(atlas),
         map=gather.region_map(atlas, atlas.maps()),
         page=str(page.resolve()),
@@ -115,6 +120,7 @@ def print_chart(answer: ChartAnswer, *, verified: bool = False) -> None:
     summary.print_regions(out, answer.map)
     summary.print_undecided(out, answer.tree)
     out.print()
+    summary.print_fetched(err, answer)
     summary.print_reading(err, answer, verified)
     summary.print_skipped(err, answer.skipped)
     out.print(f"page: {console.printable(answer.page)}", markup=False, soft_wrap=True)

@@ -1,9 +1,11 @@
 """From an atlas to answers: what the verbs print, as the schemas of `answers` have it."""
 
 import math
+from collections.abc import Sequence
 
 from weightscape import answers
 from weightscape.atlas import Added, Atlas
+from weightscape.atlas.bringing import Brought
 from weightscape.catalog.records import Edge, Model, RegionMap
 from weightscape.regions.neighbours import Neighbour
 
@@ -66,15 +68,20 @@ def neighbour(found: Neighbour) -> answers.NeighbourAnswer:
     )
 
 
-def added(report: Added) -> answers.AddAnswer:
-    """Turn the report of an `add` into its answer."""
+def added(atlas: Atlas, report: Added, brought: Sequence[Brought] = ()) -> answers.AddAnswer:
+    """Turn the report of an `add` into its answer; brought: what was fetched for it."""
+    models = {it.name: it for it in atlas.models()}
+    parts = [name for name in report.given if name in models and models[name].facts.part_of]
     return answers.AddAnswer(
         given=list(report.given),
         new=list(report.new),
+        by_layers=parts,
         skipped=[
             answers.SkippedAnswer(path=it.path, reason=it.reason, kind=it.kind)
-            for it in report.skipped
+            for it in (*(skipped for one in brought for skipped in one.skipped), *report.skipped)
         ],
+        bytes_fetched=sum(it.bytes_fetched for it in brought),
+        bytes_elsewhere=sum(models[name].nbytes for name in parts),
         bytes_read=report.bytes_read,
         bytes_sampled=report.bytes_sampled,
         bytes_looked=report.bytes_looked,
@@ -116,6 +123,8 @@ def _model(
         dtype=model.dtype,
         parameters=model.parameters,
         bytes=model.nbytes,
+        part_of=model.facts.part_of,
+        layers=list(model.facts.layers),
     )
 
 

@@ -22,9 +22,7 @@ Exclude = Annotated[
 ]
 Places = Annotated[
     list[str],
-    typer.Argument(
-        metavar="PATH", help="Folders or files; with --download URLs and hub ids as well."
-    ),
+    typer.Argument(metavar="PATH", help="Folders, files, URLs, or hub ids (org/name[@revision])."),
 ]
 Base = Annotated[
     list[str] | None,
@@ -32,7 +30,7 @@ Base = Annotated[
 ]
 Download = Annotated[
     bool,
-    typer.Option("--download", help="Fetch models of URLs and hubs (org/name[@revision])."),
+    typer.Option("--download", help="Fetch models of URLs and hubs whole, not one layer."),
 ]
 OneBase = Annotated[
     str | None,

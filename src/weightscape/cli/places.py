@@ -1,38 +1,38 @@
-"""What `chart` and `add` are given: paths of this machine, and models that are fetched to it."""
+"""What `chart` and `add` are given: paths of this machine, and models that are elsewhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from weightscape.errors import BadInput, NotFound
-from weightscape.io import HubPlace, Location, WebPlace, locate
-from weightscape.io.download import download
-from weightscape.io.locations import without_secrets
-from weightscape.io.remote_folder import open_folder
+from weightscape.atlas.bringing import Brought, bring_layers, bring_whole, layers_of_experts
+from weightscape.errors import NotFound
+from weightscape.io import HubPlace, Location, locate
+from weightscape.io.locations import HUB, without_secrets
 from weightscape.progress import Progress
 
 
-def locate_all(given: Sequence[str], *, fetched: bool) -> list[Location]:
+def locate_all(given: Sequence[str]) -> list[Location]:
     """Tell what is meant by each, before anything is read or fetched.
 
-    Raises NotFound for paths that are not there, BadInput for models elsewhere that are not to be
-    fetched.
+    Raises NotFound for paths that are not there.
     """
     places = [locate(text) for text in given]
     for text, place in zip(given, places, strict=True):
-        if isinstance(place, Path):
-            if not place.exists():
-                raise NotFound(f"{text}: no such file or folder")
-        elif not fetched:
-            _refuse(text, place)
+        if isinstance(place, Path) and not place.exists():
+            raise NotFound(f"{text}: no such file or folder")
     return places
 
 
-def bring_here(places: Sequence[Location], *, progress: Progress) -> list[Path]:
-    """Fetch what is not on this machine into the cache, and give all as paths."""
-    return [
-        place if isinstance(place, Path) else download(open_folder(place), progress=progress)
-        for place in places
-    ]
+def bring_here(
+    places: Sequence[Location], *, atlas: Path, whole: bool, progress: Progress
+) -> Brought:
+    """Fetch what is not on this machine into the cache: whole, or the layers that are compared."""
+    for place in places:
+        if isinstance(place, HubPlace):
+            # often a slip in a path
+            progress.note(f"{place.shown.removeprefix(HUB)} is not here: asking the hub for it")
+    if whole or all(isinstance(it, Path) for it in places):
+        return bring_whole(places, progress=progress)
+    return bring_layers(places, layers=layers_of_experts(atlas), progress=progress)
 
 
 def as_typed(arguments: Sequence[str]) -> str:
@@ -46,15 +46,3 @@ def as_typed(arguments: Sequence[str]) -> str:
         for it in arguments
     ]
     return " ".join(["weightscape", *shown]).encode("utf-8", "backslashreplace").decode()
-
-
-def _refuse(text: str, place: WebPlace | HubPlace) -> None:
-    if isinstance(place, HubPlace) and not text.startswith("hub:"):
-        # more often a slip in a path than a model of the hub
-        raise NotFound(
-            f"{text}: no such file or folder; if it is a hub's model, --download fetches it"
-        )
-    raise BadInput(
-        f"{place.shown}: is not on this machine; give --download to fetch it into the cache, since "
-        "comparing models reads all of their weights"
-    )

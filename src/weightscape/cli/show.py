@@ -45,6 +45,8 @@ def show(
         ("family", answer.family or ""),
         ("region", answer.region or ""),
         ("format", f"{answer.format}, {answer.dtype}, {answer.parameters:,} parameters"),
+        ("is at", answer.part_of or ""),
+        ("here is", _layers(answer.layers)),
         ("size", console.size(answer.bytes)),
         ("norm", norm),
         ("declares", ", ".join(answer.declared)),
@@ -63,6 +65,13 @@ def show(
             out.print(f"  - {console.printable(why)}", markup=False)
     if answer.neighbours:
         out.print(neighbour_table(answer.neighbours))
+
+
+def _layers(names: "Sequence[str]") -> str:
+    """Name the layer by which a model is compared, of whose others only the shapes are known."""
+    matrices = [name for name in names if not name.endswith((".bias", "LayerNorm.weight"))]
+    more = len(names) - len(matrices)
+    return ", ".join(matrices) + (f" and {more} vectors" if matrices and more else "")
 
 
 def _distance(it: "NeighbourAnswer") -> str:

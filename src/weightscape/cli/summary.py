@@ -7,7 +7,14 @@ from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree as Branches
 
-from weightscape.answers import ChartAnswer, EdgeAnswer, MapAnswer, SkippedAnswer, TreeAnswer
+from weightscape.answers import (
+    AddAnswer,
+    ChartAnswer,
+    EdgeAnswer,
+    MapAnswer,
+    SkippedAnswer,
+    TreeAnswer,
+)
 from weightscape.cli.console import printable, size, table
 
 # More than a screen or two nobody reads; the page and --json have them all.
@@ -131,8 +138,25 @@ def print_skipped(console: Console, skipped: Sequence[SkippedAnswer]) -> None:
         )
 
 
+def print_fetched(console: Console, answer: AddAnswer) -> None:
+    """Say what was fetched, and which models are known by some of their layers only."""
+    if answer.by_layers:
+        count = len(answer.by_layers)
+        which = "the model is" if count == 1 else f"{count} models are"
+        came = f"fetched {size(answer.bytes_fetched)} of {size(answer.bytes_elsewhere)}"
+        console.print(
+            f"{came}: {which} compared by one layer of each; --download fetches all",
+            style="dim",
+            soft_wrap=True,
+        )
+    elif answer.bytes_fetched:
+        console.print(f"fetched {size(answer.bytes_fetched)}", style="dim")
+
+
 def print_reading(console: Console, answer: ChartAnswer, verified: bool = False) -> None:
-    """Say how much was read."""
+    """Say how much was read of models that are here."""
+    if answer.by_layers and len(answer.by_layers) == len(answer.given):
+        return
     read = answer.bytes_read + answer.bytes_sampled
     looked = ""
     if answer.bytes_looked:

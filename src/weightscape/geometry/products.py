@@ -10,6 +10,8 @@ from weightscape.geometry.simplex import squared_distances
 
 # What kept products tell of a squared distance, as a share of the larger squared delta.
 RESOLUTION = 1e-7
+# Of the tensors that others share: fewer in common give no distance of two whole models.
+LITTLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,15 @@ def distances(
 ) -> tuple[Float64[np.ndarray, "N N"], Float64[np.ndarray, "N N"]]:
     """Give the models' Euclidean distances, and below which of each two are not told from equal.
 
-    Over the tensors that both have. Where two hold the same bytes both are exactly 0.
+    Over the tensors that both have. Where two hold the same bytes both are exactly 0. Two that
+    have less than half of what others have in common are taken to be as far apart in the rest as
+    in what they have: their distances would look small beside those of whole models.
     """
     n = len(tree.models)
     squared, blur = np.zeros((n, n)), np.zeros((n, n))
+    shared = sum((np.isfinite(gram) for gram in tree.gram), np.zeros((n, n), np.int64))
+    little = (shared > 0) & (shared < LITTLE * shared.max(initial=0))
+    usual, seen = 0.0, np.zeros((n, n))
     for gram, hashes in zip(tree.gram, tree.moments.hashes, strict=True):
         known = np.isfinite(gram)
         norms = np.nan_to_num(gram.diagonal())
@@ -112,4 +119,9 @@ def distances(
         apart = squared_distances(np.where(known, gram, 0.0))
         squared += np.where(differ, apart, 0.0)
         blur += np.where(differ, RESOLUTION * np.maximum(norms[:, None], norms[None, :]), 0.0)
-    return np.sqrt(squared), np.sqrt(blur)
+        moved = apart[differ & ~little & (apart > 0.0)]
+        typical = float(np.median(moved)) if moved.size else 0.0
+        usual += typical
+        seen += np.where(known, typical, 0.0)
+    grown = np.divide(usual, seen, out=np.ones((n, n)), where=little & (seen > 0.0))
+    return np.sqrt(squared * grown), np.sqrt(blur * grown)

@@ -6,7 +6,6 @@ is a model in a format that is not read is listed, never passed over.
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from weightscape.errors import NotFound, WeightscapeError
 from weightscape.io.claims import declared_bases, declared_sources
 from weightscape.io.json_files import read_json
 from weightscape.io.layout import (
+    STEP,
     foreign_format,
     is_torch,
     is_weights,
@@ -28,8 +28,6 @@ from weightscape.io.opening import packed_by
 from weightscape.io.source import LocalFile
 from weightscape.io.torch_zip import looks_like_pickle, looks_like_zip
 from weightscape.io.walk import Folder, walk
-
-_STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _in_folders(argument: Path) -> Iterator[_Item]:
         if folder.origin == argument:
             if not parts and folder.path == argument and _names_itself(folder):
                 # a model or a run that was named itself lends its folder's name
-                depth = 2 if _STEP.fullmatch(argument.name) else 1
+                depth = 2 if STEP.fullmatch(argument.name) else 1
                 prefix = _last(argument, depth)
                 origin = argument.parents[len(prefix) - 1] if prefix else argument
             yield from _in_folder(folder, origin, (*prefix, *parts))
@@ -141,7 +139,7 @@ def _names_itself(folder: Folder) -> bool:
     layout = folder.layout
     steps = (*folder.subfolders, *(Path(file).stem for file in layout.lone))
     whole = layout.weights or layout.adapter or layout.part or layout.problem
-    return bool(whole) or any(_STEP.fullmatch(name) for name in steps)
+    return bool(whole) or any(STEP.fullmatch(name) for name in steps)
 
 
 def _in_file(path: Path) -> Iterator[_Item]:
@@ -276,7 +274,7 @@ def _describe(name: str, candidate: _Candidate, runs: set[str]) -> Found:
 
 def _step(name: str) -> int | None:
     run, _, last = name.rpartition("/")
-    match = _STEP.fullmatch(last)
+    match = STEP.fullmatch(last)
     return int(match[1]) if match and run else None
 
 

@@ -15,7 +15,7 @@ from weightscape.io.cache import cache_folder
 from weightscape.io.checkpoint import weight_map_of
 from weightscape.io.fetching import Expected, fetch_file
 from weightscape.io.json_files import INDEX_LIMIT, parse_object
-from weightscape.io.layout import ADAPTER_CONFIG, LAYERS_FILE, is_index, look
+from weightscape.io.layout import ADAPTER_CONFIG, LAYERS_FILE, STEP, is_index, look
 from weightscape.io.locations import origin
 from weightscape.io.remote_folder import HubFolder, WebFolder, chosen
 from weightscape.io.source import read_small
@@ -169,8 +169,10 @@ def target_of(folder: WebFolder | HubFolder) -> Path:
     scheme, host, port = origin(folder.url)
     path = unquote(urlsplit(folder.url).path).strip("/")
     mark = blake2b(f"{scheme}://{host}:{port}/{path}".encode(), digest_size=6).hexdigest()
-    own = path.rpartition("/")[2] or host
-    return cache_folder() / "web" / mark / (own if _PLAIN.fullmatch(own) else mark)
+    parts = [it if _PLAIN.fullmatch(it) else mark for it in (path or host).split("/")]
+    # a step of a training run is called after the run
+    own = parts[-2:] if STEP.fullmatch(parts[-1]) else parts[-1:]
+    return (cache_folder() / "web" / mark).joinpath(*own)
 
 
 @contextmanager

@@ -14,6 +14,9 @@ LAYERS_FILE = "model.layers"
 """Layers of a model that is elsewhere. Not named as weights are: what loads models by their files'
 names must not take it for a whole one."""
 
+STEP = re.compile(r"(?:checkpoint|step)[-_](\d{1,18})")
+"""The folder of a step of a training run."""
+
 # in the order in which transformers looks for them
 _CANONICAL = (
     "model.safetensors",

@@ -15,9 +15,15 @@ from weightscape.lineage.evidence import (
     merge_testimonies,
     pair_testimony,
 )
-from weightscape.lineage.kinds import Look, kind_of
+from weightscape.lineage.kinds import Look, kind_of, unchanged_tensors
 from weightscape.lineage.kinship import Kinship
-from weightscape.lineage.known import Known, deny_runs, find_known, groups_of_copies
+from weightscape.lineage.known import (
+    Known,
+    deny_runs,
+    find_known,
+    groups_of_copies,
+    is_part,
+)
 from weightscape.lineage.origin import OwnWay, estranged, own_ways
 from weightscape.lineage.rooting import Rooting, best_rooting
 
@@ -171,9 +177,9 @@ def _edges_to(
         ]
     parent = int(rooting.parent[child])
     testimony = _testimony(kinship, known, rooting, odds, child)
-    kind, words = kind_of(
-        kinship.tree, names[parent], names[child], _dtype(facts, names[child]), look
-    )
+    pair = names[parent], names[child]
+    partly = any(is_part(facts, name) for name in pair)
+    kind, words = kind_of(kinship.tree, *pair, _dtype(facts, names[child]), look, partly=partly)
     if child in known.adapters and known.adapters[child] == parent:
         kind = "lora"
     elif child in known.casts and kind in ("full", "frozen-part"):
@@ -186,9 +192,15 @@ def _edges_to(
             names[child],
             kind,
             round(testimony.confidence * (1.0 - 2.0 * doubt), 3),
-            (*testimony.words, *words),
+            (*testimony.words, *words, *(_judged_by(kinship.tree, *pair) if partly else ())),
         )
     ]
+
+
+def _judged_by(tree: TreeGram, parent: str, child: str) -> tuple[str, ...]:
+    """Say how little of two models was compared."""
+    count = len(unchanged_tensors(tree, parent, child))
+    return (f"judged by {count} of {len(tree.tensors)} tensors: the others were not fetched",)
 
 
 def _dtype(facts: Mapping[str, ModelFacts], name: str) -> str:
@@ -257,9 +269,21 @@ def _with_copies(
             elif _is_step_of(facts, original, names[i]):
                 reason = "the original is a step of the run whose final model this is"
             sure = declared or _is_step_of(facts, original, names[i])
+            if is_part(facts, names[i]):
+                edges.append(_alike(tree, original, names[i], declared=sure))
+                continue
             words = ("all tensors are equal by content hash", reason)
             edges.append(Edge(original, names[i], "copy", SURE if sure else COPY_EITHER_WAY, words))
     return Forest(tuple(edges), found.roots, found.undecided)
+
+
+def _alike(tree: TreeGram, original: str, part: str, *, declared: bool) -> Edge:
+    """Hang a model that has the layers which are here of it from another: it may be a copy."""
+    words = (
+        "equal in all that was compared: a copy, or trained in other layers only",
+        *_judged_by(tree, original, part),
+    )
+    return Edge(original, part, "unknown", SURE if declared else COPY_EITHER_WAY, words)
 
 
 def _base_beside(facts: Mapping[str, ModelFacts], name: str, names: Sequence[str]) -> str | None:

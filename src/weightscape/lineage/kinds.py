@@ -23,9 +23,18 @@ QUANTISED = frozenset({"F8_E4M3", "F8_E5M2", "I8", "U8"})
 
 
 def kind_of(
-    tree: TreeGram, parent: str, child: str, child_dtype: str, look: Look | None
+    tree: TreeGram,
+    parent: str,
+    child: str,
+    child_dtype: str,
+    look: Look | None,
+    *,
+    partly: bool = False,
 ) -> tuple[EdgeKind, tuple[str, ...]]:
-    """Tell an edge's kind from the second look, if there is one, and from unchanged tensors."""
+    """Tell an edge's kind from the second look, if there is one, and from unchanged tensors.
+
+    partly: only some layers of one of the two are here, which do not tell what was frozen.
+    """
     same = unchanged_tensors(tree, parent, child)
     seen = look(parent, child) if look is not None else None
     if seen is not None:
@@ -36,7 +45,7 @@ def kind_of(
     if bits is not None:
         words = f"matrices are off by what rounding to {bits} bits leaves, vectors are unchanged"
         return "quantised", (words,)
-    if _frozen_share(tree, same) >= MEANT_TO_FREEZE:
+    if not partly and _frozen_share(tree, same) >= MEANT_TO_FREEZE:
         return "frozen-part", (describe_unchanged(same),)
     hidden = sum(rank == HIDDEN for rank in seen.rank.values()) if seen is not None else 0
     if hidden:

@@ -69,23 +69,37 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
     Which of two equal models came first is not in the weights: a run's final model may be its best
     checkpoint again, so one with a step goes before one without; else one that others declare as
     their base goes first, one that declares another of the group goes last, then the shorter name.
+    A model of which only some layers are here joins the first that has them alike, behind it.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
-    for i in range(len(tree.models)):
+    partly = [i for i, name in enumerate(tree.models) if is_part(facts, name)]
+    for i in (*(i for i in range(len(tree.models)) if i not in partly), *partly):
         signature = tuple(row[i] for row in tree.moments.hashes)
         if not any(signature):
             signature = (f"no tensors: {i}",)
+        elif i in partly:
+            signature = next((it for it in groups if _holds(it, signature)), signature)
         groups.setdefault(signature, []).append(i)
     named = [base for fact in facts.values() for base in fact.declared]
 
-    def late(i: int, group: list[int]) -> tuple[bool, bool, bool, int, str]:
+    def late(i: int, group: list[int]) -> tuple[bool, bool, bool, bool, int, str]:
         name = tree.models[i]
         mine = set(facts[name].declared) if name in facts else set()
         others = {tree.models[j] for j in group if j != i}
         stepless = name not in facts or facts[name].step is None
-        return bool(mine & others), stepless, name not in named, len(name), name
+        return i in partly, bool(mine & others), stepless, name not in named, len(name), name
 
     return [sorted(group, key=lambda i: late(i, group)) for group in groups.values()]
+
+
+def is_part(facts: Mapping[str, ModelFacts], name: str) -> bool:
+    """Tell whether only some layers of a model are here."""
+    return name in facts and facts[name].part_of is not None
+
+
+def _holds(whole: tuple[str, ...], part: tuple[str, ...]) -> bool:
+    """Tell whether all tensors that a part has are there and alike."""
+    return all(ours == theirs for ours, theirs in zip(part, whole, strict=True) if ours)
 
 
 def find_known(

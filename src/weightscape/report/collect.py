@@ -53,7 +53,7 @@ def collect(
     norms = atlas.norms()
     front = set(recent) or set(models)
     return PageData(
-        title=_title([models[name].path for name in models if name in front]),
+        title=_title([models[name] for name in models if name in front]),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
         command=command,
@@ -96,10 +96,13 @@ def collect(
     )
 
 
-def _title(paths: Sequence[str]) -> str:
+def _title(models: Sequence[Model]) -> str:
     """Name the page after the folder that its models lie in."""
-    if not paths:
+    if not models:
         return "empty atlas"
+    paths = [it.path for it in models if it.facts.part_of is None]
+    if not paths:
+        return "models elsewhere"
     try:
         common = Path(os.path.commonpath([str(Path(path).parent) for path in paths]))
     except ValueError:  # on two drives
@@ -118,6 +121,8 @@ def _model(
     family, tree = home.get(model.name, ("", ""))
     x, y = points.get(model.name, (None, None))
     facts = {"kind": "LoRA adapter"} if model.kind == "adapter" else {}
+    if model.facts.part_of:
+        facts["here is"] = f"{len(model.facts.layers)} tensors: the rest was not fetched"
     if model.name in norms:
         facts["norm of the backbone"] = f"{norms[model.name]:.4g}"
     if model.facts.wants:
@@ -131,7 +136,7 @@ def _model(
         facts["architecture"] = str(architecture[0])
     return PageModel(
         name=model.name,
-        path=model.path,
+        path=model.facts.part_of or model.path,
         family=family,
         tree=tree,
         x=x,

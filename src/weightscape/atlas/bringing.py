@@ -1,0 +1,146 @@
+"""Bringing models of servers here: whole, or the few layers by which they can be compared."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from weightscape.catalog import experts as expert_rows
+from weightscape.catalog.records import Skipped
+from weightscape.catalog.store import Store
+from weightscape.errors import NeedsDownload, UnsupportedFormat, WeightscapeError
+from weightscape.geometry.align import Backbone, backbone
+from weightscape.geometry.telling_layer import telling_layer
+from weightscape.io import HubPlace, Location, WebPlace
+from weightscape.io.asking import Traffic
+from weightscape.io.download import download
+from weightscape.io.outline import Outlined
+from weightscape.io.part import fetch_layers
+from weightscape.io.remote_folder import open_folder
+from weightscape.probing.saving import load_expert
+from weightscape.progress import Progress, silent
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 8
+"""Models that are asked for at the same time: of a few layers, waiting is what takes time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Where models lie now, in the order given; what could not be had; bytes that came for it."""
+
+    paths: tuple[Path, ...]
+    skipped: tuple[Skipped, ...] = ()
+    bytes_fetched: int = 0
+
+
+def bring_whole(places: Sequence[Location], *, progress: Progress = silent) -> Brought:
+    """Fetch what is not on this machine into the cache, all of it.
+
+    Raises what fetching the first one that cannot be had does.
+    """
+    folders = [it if isinstance(it, Path) else open_folder(it) for it in places]
+    paths = [it if isinstance(it, Path) else download(it, progress=progress) for it in folders]
+    came = sum(it.traffic.bytes_read for it in folders if not isinstance(it, Path))
+    return Brought(tuple(paths), (), came)
+
+
+def bring_layers(
+    places: Sequence[Location], *, layers: Sequence[str] = (), progress: Progress = silent
+) -> Brought:
+    """Fetch of each model elsewhere its headers, the layer that tells its descent, and `layers`.
+
+    layers: names in the backbone, of those that experts read; a model without them goes without.
+    Several models are asked for at once. One that cannot be had is skipped; where none can, what
+    the first one raised is raised.
+    """
+    elsewhere = list(dict.fromkeys(it for it in places if not isinstance(it, Path)))
+    found: dict[Location, Path] = {it: it for it in places if isinstance(it, Path)}
+    problems: dict[Location, WeightscapeError] = {}
+    came = 0
+    with _asking(elsewhere, layers, progress) as answers:
+        for place, answer in answers:
+            try:
+                found[place], read = answer.result()
+                came += read
+            except WeightscapeError as problem:
+                log.info("%s cannot be had: %s", place.shown, problem)
+                problems[place] = problem
+    if problems and not found:
+        raise next(problems[it] for it in elsewhere if it in problems)
+    skipped = (_skipped(it, problems[it]) for it in elsewhere if it in problems)
+    return Brought(tuple(found[it] for it in places if it in found), tuple(skipped), came)
+
+
+def layers_of_experts(folder: Path) -> tuple[str, ...]:
+    """Name the layers that the experts of an atlas read; none where there is no atlas."""
+    if not folder.exists():
+        return ()
+    named: list[str] = []
+    store = Store.open(folder, create=False)
+    try:
+        with store.read() as connection:
+            experts = expert_rows.all_experts(connection)
+    finally:
+        store.close()
+    for kept in experts:
+        try:
+            named += load_expert(kept.folder).layers
+        except WeightscapeError as problem:
+            log.info("the expert %s cannot be asked for its layers: %s", kept.name, problem)
+    return tuple(dict.fromkeys(named))
+
+
+@contextmanager
+def _asking(
+    places: Sequence[WebPlace | HubPlace], layers: Sequence[str], progress: Progress
+) -> Iterator[Iterator[tuple[WebPlace | HubPlace, Future[tuple[Path, int]]]]]:
+    """Ask for models side by side, and give the answers as they come."""
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetching")
+    try:
+        asked = {pool.submit(_layers_of, it, layers): it for it in places}
+
+        def answers() -> Iterator[tuple[WebPlace | HubPlace, Future[tuple[Path, int]]]]:
+            for answer in as_completed(asked):
+                yield asked[answer], answer
+                advance(1)
+
+        if not places:
+            yield iter(())
+            return
+        with progress.stage("fetching layers", total=len(places), unit="models") as advance:
+            yield answers()
+    finally:
+        # who stops here does not wait for models that were not begun
+        pool.shutdown(cancel_futures=True)
+
+
+def _layers_of(place: WebPlace | HubPlace, layers: Sequence[str]) -> tuple[Path, int]:
+    folder = open_folder(place)
+
+    def choose(tensors: Mapping[str, Outlined], tied: Mapping[str, str]) -> list[str]:
+        found = backbone(tensors, tied)
+        named = [name for it in layers if (name := _stored(found, it)) is not None]
+        return list(dict.fromkeys([*telling_layer(found), *named]))
+
+    traffic: Traffic = folder.traffic
+    return fetch_layers(folder, choose), traffic.bytes_read
+
+
+def _stored(found: Backbone, layer: str) -> str | None:
+    if layer in found.stored:
+        return found.stored[layer]
+    ends = [it for it in found.stored if it.endswith(f".{layer}") or layer.endswith(f".{it}")]
+    return found.stored[ends[0]] if len(ends) == 1 else None
+
+
+def _skipped(place: WebPlace | HubPlace, problem: WeightscapeError) -> Skipped:
+    reason = str(problem)
+    if isinstance(problem, NeedsDownload):
+        # what reads one model names its own option
+        reason = reason.partition("; fetch the model with")[0] + "; --download fetches it"
+    kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
+    return Skipped(place.shown, reason, kind)
