@@ -31,6 +31,46 @@ def forest_block() -> str:
     return table(head, rows) + "\n\n" + "\n".join(source(load(f"zoo-{it}")) + "  " for it in ZOOS)
 
 
+def one_layer_block() -> str:
+    """Tell what one layer of each model tells, beside all of it."""
+    result = load("one-layer")
+    rows = []
+    for name, zoo in result["zoos"].items():
+        for title, found in (("whole", zoo["whole"]), ("one layer", zoo["one_layer"])):
+            forest = found["forest"]
+            share = found["bytes"] / zoo["whole"]["bytes"]
+            rows.append(
+                [
+                    name.removeprefix("zoo-"),
+                    title,
+                    f"{found['bytes'] / 1e6:,.0f} MB ({share:.2%})",
+                    *(f"{forest[key]:.2f}" for key in ("undirected", "directed", "kinds")),
+                    f"{found['sure_and_right']} of {found['sure_edges']}",
+                    f"{found['ari']:.2f}",
+                    f"{found['seconds']:.0f} s",
+                ]
+            )
+    head = ["zoo", "read", "bytes", "undirected", "directed", "kinds right"]
+    return (
+        table([*head, "right of those 80 % sure", "ARI", "chart"], rows) + "\n\n" + source(result)
+    )
+
+
+def each_matrix_block() -> str:
+    """Tell what every single matrix tells of descent, by its part of a block, from low to high."""
+    zoos = load("one-layer")["zoos"]
+    parts: dict[str, dict[str, list[float]]] = {}
+    for zoo, found in zoos.items():
+        for name, directed in sorted(found["directed_by_matrix"].items()):
+            part = name.split(".", 3)[-1] if ".layer." in name else name
+            parts.setdefault(part.removesuffix(".weight"), {}).setdefault(zoo, []).append(directed)
+    rows = [
+        [part, *(" ".join(f"{it:.2f}" for it in found[zoo]) for zoo in zoos)]
+        for part, found in sorted(parts.items())
+    ]
+    return table(["matrix of blocks 0 to 5", *(it.removeprefix("zoo-") for it in zoos)], rows)
+
+
 def digits_block() -> str:
     """Tell how much was found in zoos of tiny models of every shape."""
     rows = []
@@ -154,6 +194,8 @@ def main() -> None:
         ROOT / "docs/results.md",
         {
             "forest": forest_block(),
+            "one-layer": one_layer_block(),
+            "each-matrix": each_matrix_block(),
             "digits": digits_block(),
             "regions": regions_block(),
             "cost": cost_block(),

@@ -10,6 +10,7 @@ import torch
 from harness import ask, run
 from populations import Population
 from range_server import COMMIT, RangeServer, serving
+from safetensors.torch import load_file, save_file
 
 from probe_models import LAYER
 from probe_models import Population as Probed
@@ -196,6 +197,18 @@ def test_an_adapter_is_fetched_as_it_is(server, family):
     answer = ask(ChartAnswer, "chart", f"{server.url}/{names[0]}/", f"{server.url}/adapter/")
     (edge,) = answer.tree.edges
     assert (edge.parent, edge.child, edge.kind) == (names[0], "adapter", "lora")
+
+
+def test_an_adapter_that_leaves_the_layer_alone_is_still_its_bases(server, family):
+    names = list(family.tensors)
+    family.adapter("adapter", names[0])
+    file = family.folder / "adapter" / "adapter_model.safetensors"
+    save_file({k: it for k, it in load_file(file).items() if ".query" in k}, file)
+    given = [f"{server.url}/{it}/" for it in (*names, "adapter")]
+    answer = ask(ChartAnswer, "chart", *given)
+    assert edges(answer) == family.edges | {(names[0], "adapter")}
+    assert {it.child: it.kind for it in answer.tree.edges}["adapter"] == "lora"
+    assert answer.tree.roots == [names[0]]
 
 
 def test_sharded_models_are_read_out_of_their_shards(server, family):

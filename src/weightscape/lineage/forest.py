@@ -256,6 +256,10 @@ def _with_copies(
             if base is not None:
                 edges.append(Edge(base, names[i], "adapter", SURE, BESIDE))
                 continue
+            if original in _bases_of_lora(facts, names[i]):
+                # what was compared of the base is no tensor that the adapter changes
+                edges.append(Edge(original, names[i], "lora", SURE, BESIDE[:1]))
+                continue
             if original in casts:
                 source = casts[original]
                 edges.append(
@@ -291,6 +295,11 @@ def _base_beside(facts: Mapping[str, ModelFacts], name: str, names: Sequence[str
     if name not in facts or facts[name].adapter_ranks != {}:
         return None
     return next((base for base in facts[name].declared if base in names), None)
+
+
+def _bases_of_lora(facts: Mapping[str, ModelFacts], name: str) -> tuple[str, ...]:
+    """Name the bases that a LoRA adapter declares; none for all other models."""
+    return facts[name].declared if name in facts and facts[name].adapter_ranks else ()
 
 
 def _is_step_of(facts: Mapping[str, ModelFacts], step: str, final: str) -> bool:

@@ -69,7 +69,8 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
     Which of two equal models came first is not in the weights: a run's final model may be its best
     checkpoint again, so one with a step goes before one without; else one that others declare as
     their base goes first, one that declares another of the group goes last, then the shorter name.
-    A model of which only some layers are here joins the first that has them alike, behind it.
+    A model of which only some layers are here joins the first that has them alike, behind it
+    unless that declares it as its base.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     partly = [i for i, name in enumerate(tree.models) if is_part(facts, name)]
@@ -87,7 +88,7 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
         mine = set(facts[name].declared) if name in facts else set()
         others = {tree.models[j] for j in group if j != i}
         stepless = name not in facts or facts[name].step is None
-        return i in partly, bool(mine & others), stepless, name not in named, len(name), name
+        return bool(mine & others), i in partly, stepless, name not in named, len(name), name
 
     return [sorted(group, key=lambda i: late(i, group)) for group in groups.values()]
 
@@ -98,7 +99,9 @@ def is_part(facts: Mapping[str, ModelFacts], name: str) -> bool:
 
 
 def _holds(whole: tuple[str, ...], part: tuple[str, ...]) -> bool:
-    """Tell whether all tensors that a part has are there and alike."""
+    """Tell whether all tensors that a part has are there and alike; one without any has none."""
+    if len(part) != len(whole):
+        return False
     return all(ours == theirs for ours, theirs in zip(part, whole, strict=True) if ours)
 
 
