@@ -64,3 +64,11 @@ def test_it_runs_as_a_program_of_its_own() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "nowhere" in done.stderr
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "weightscape", "--help"], capture_output=True, text=True, check=True
+    )
+    assert all(f"  {verb}" in shown.stdout for verb in VERBS)
+    assert "weightscape" in shown.stdout.splitlines()[1]
