@@ -71,4 +71,3 @@ def test_the_module_runs_as_the_command_does() -> None:
         [sys.executable, "-m", "weightscape", "--help"], capture_output=True, text=True, check=True
     )
     assert all(f"  {verb}" in shown.stdout for verb in VERBS)
-    assert "weightscape" in shown.stdout.splitlines()[1]
