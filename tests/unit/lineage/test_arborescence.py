@@ -33,6 +33,14 @@ def reference_cost(weights, root):
     return sum(data["weight"] for *_, data in tree.edges(data=True))
 
 
+def one_reaches_all(weights, root):
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(weights)))
+    graph.add_edges_from((i, j) for i, j in np.argwhere(np.isfinite(weights)) if i != j)
+    roots = graph if root is None else [root]
+    return any(len(nx.descendants(graph, it)) == len(weights) - 1 for it in roots)
+
+
 @settings(deadline=None, max_examples=150)
 @given(graphs(costs), st.booleans(), st.data())
 def test_costs_as_little_as_networkx_says(weights, rooted, data):
@@ -40,7 +48,8 @@ def test_costs_as_little_as_networkx_says(weights, rooted, data):
     parent = minimum_arborescence(weights, root)
     expected = reference_cost(weights, root)
     if expected is None:
-        assert (parent < 0).sum() > 1
+        # networkx misses some that there are, where cycles of equal cost meet
+        assert ((parent < 0).sum() == 1) == one_reaches_all(weights, root)
     else:
         assert (parent < 0).sum() == 1
         assert cost_of(weights, parent) == pytest.approx(expected)
