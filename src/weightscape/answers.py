@@ -15,7 +15,7 @@ class EdgeAnswer(Answer):
     parent: str
     child: str
     kind: str = Field(
-        description="copy, cast, lora, adapter, frozen-part, full, merge, ... or unknown"
+        description="copy, cast, lora, adapter, frozen-part, full, trained, merge, ... or unknown"
     )
     confidence: float = Field(ge=0, le=1, description="that this pair and direction are right")
     evidence: list[str] = Field(description="why, in short sentences")

@@ -298,6 +298,7 @@ def test_a_full_disk_leaves_what_was_there(server, family, monkeypatch):
         {"weightscape.tensors": '{"w": ["F32", [-1]]}'},
         {"weightscape.tensors": '{"w": ["F99", [8, 8]]}'},
         {"weightscape.tensors": "{}"},
+        {"weightscape.tensors": '{"w": ["F32", [8, 8]], "v": ["F32", [2147483648, 1073741824]]}'},
         {"weightscape.tied": '{"a": 3}'},
         {"weightscape.mark": None},
     ],

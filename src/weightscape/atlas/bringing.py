@@ -1,24 +1,35 @@
 """Bringing models of servers here: whole, or the few layers by which they can be compared."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 from weightscape.catalog import experts as expert_rows
 from weightscape.catalog.records import Skipped
 from weightscape.catalog.store import Store
-from weightscape.errors import NeedsDownload, UnsupportedFormat, WeightscapeError
+from weightscape.errors import (
+    BadInput,
+    NeedsDownload,
+    NotFound,
+    UnsupportedFormat,
+    WeightscapeError,
+)
 from weightscape.geometry.align import Backbone, backbone
-from weightscape.geometry.telling_layer import telling_layer
-from weightscape.io import HubPlace, Location, WebPlace
-from weightscape.io.asking import Traffic
-from weightscape.io.download import download
+from weightscape.geometry.telling_layer import LARGEST, telling_layer
+from weightscape.io import HubPlace, Location, WebPlace, locate
+from weightscape.io.asking import Missing, Traffic
+from weightscape.io.download import download, target_of
+from weightscape.io.layout import LAYERS_FILE, stands_for_folder
+from weightscape.io.locations import HUB, origin
 from weightscape.io.outline import Outlined
-from weightscape.io.part import fetch_layers
-from weightscape.io.remote_folder import open_folder
+from weightscape.io.part import fetch_layers, layers_at
+from weightscape.io.remote_folder import HubFolder, WebFolder, open_folder
+from weightscape.io.walk import ATLAS_FILE
 from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
 
@@ -30,11 +41,15 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Where models lie now, in the order given; what could not be had; bytes that came for it."""
+    """Where models lie now, in the order given; what could not be had; bytes that came for it.
+
+    origins: by path, where what lies there comes from.
+    """
 
     paths: tuple[Path, ...]
     skipped: tuple[Skipped, ...] = ()
     bytes_fetched: int = 0
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def bring_whole(places: Sequence[Location], *, progress: Progress = silent) -> Brought:
@@ -45,7 +60,7 @@ def bring_whole(places: Sequence[Location], *, progress: Progress = silent) -> B
     folders = [it if isinstance(it, Path) else open_folder(it) for it in places]
     paths = [it if isinstance(it, Path) else download(it, progress=progress) for it in folders]
     came = sum(it.traffic.bytes_read for it in folders if not isinstance(it, Path))
-    return Brought(tuple(paths), (), came)
+    return Brought(tuple(paths), (), came, _origins(zip(places, paths, strict=True)))
 
 
 def bring_layers(
@@ -69,15 +84,32 @@ def bring_layers(
             except WeightscapeError as problem:
                 log.info("%s cannot be had: %s", place.shown, problem)
                 problems[place] = problem
+            except OSError as problem:
+                problems[place] = BadInput(f"{place.shown}: {problem.strerror or problem}")
     if problems and not found:
-        raise next(problems[it] for it in elsewhere if it in problems)
+        first = next(it for it in elsewhere if it in problems)
+        if isinstance(problems[first], NeedsDownload):
+            raise NeedsDownload(_reason(first, problems[first])) from None
+        if isinstance(first, HubPlace) and isinstance(problems[first], NotFound):
+            raise NotFound(_reason(first, problems[first])) from None
+        raise problems[first]
     skipped = (_skipped(it, problems[it]) for it in elsewhere if it in problems)
-    return Brought(tuple(found[it] for it in places if it in found), tuple(skipped), came)
+    paths = tuple(found[it] for it in places if it in found)
+    return Brought(paths, tuple(skipped), came, _origins(found.items()))
+
+
+def _origins(found: Iterable[tuple[Location, Path]]) -> dict[str, str]:
+    """Tell by the path of each model where it comes from, as a part of it says."""
+    return {
+        os.path.realpath(path.parent if stands_for_folder(path.name) else path): place.shown
+        for place, path in found
+        if not isinstance(place, Path)
+    }
 
 
 def layers_of_experts(folder: Path) -> tuple[str, ...]:
     """Name the layers that the experts of an atlas read; none where there is no atlas."""
-    if not folder.exists():
+    if not (folder / ATLAS_FILE).exists():
         return ()
     named: list[str] = []
     store = Store.open(folder, create=False)
@@ -94,6 +126,22 @@ def layers_of_experts(folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def places_of(given: str) -> tuple[str, ...]:
+    """Tell at which paths a model may lie that was given by a path or an address."""
+    try:
+        place = locate(given)
+    except BadInput:
+        return ()
+    if isinstance(place, Path):
+        return (os.path.realpath(place),)
+    if isinstance(place, HubPlace):
+        return ()  # it has its name
+    folder = WebFolder(place)
+    whole = target_of(folder)
+    lone = () if folder.named is None else (str(whole / folder.named),)
+    return tuple(os.path.realpath(it) for it in (whole, layers_at(folder), *lone))
+
+
 @contextmanager
 def _asking(
     places: Sequence[WebPlace | HubPlace], layers: Sequence[str], progress: Progress
@@ -101,7 +149,8 @@ def _asking(
     """Ask for models side by side, and give the answers as they come."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetching")
     try:
-        asked = {pool.submit(_layers_of, it, layers): it for it in places}
+        away: set[str] = set()
+        asked = {pool.submit(_layers_of, it, layers, away): it for it in places}
 
         def answers() -> Iterator[tuple[WebPlace | HubPlace, Future[tuple[Path, int]]]]:
             for answer in as_completed(asked):
@@ -118,12 +167,35 @@ def _asking(
         pool.shutdown(cancel_futures=True)
 
 
-def _layers_of(place: WebPlace | HubPlace, layers: Sequence[str]) -> tuple[Path, int]:
-    folder = open_folder(place)
+def _layers_of(
+    place: WebPlace | HubPlace, layers: Sequence[str], away: set[str]
+) -> tuple[Path, int]:
+    """Fetch the layers of one model, or take those that are here where its server is away."""
+    server = "/".join(map(str, origin(place.url))) if isinstance(place, WebPlace) else HUB
+    try:
+        if server in away:
+            # each would wait as long to find the same
+            raise NotFound(f"{place.shown}: its server cannot be reached")
+        return _fetched(open_folder(place), layers)
+    except Missing:
+        raise
+    except NotFound:
+        away.add(server)
+        here = layers_at(WebFolder(place)) if isinstance(place, WebPlace) else None
+        if here is None or not (here / LAYERS_FILE).exists():
+            raise
+        log.info("%s cannot be reached: what was fetched before is taken", place.shown)
+        return here, 0
 
+
+def _fetched(folder: WebFolder | HubFolder, layers: Sequence[str]) -> tuple[Path, int]:
     def choose(tensors: Mapping[str, Outlined], tied: Mapping[str, str]) -> list[str]:
         found = backbone(tensors, tied)
-        named = [name for it in layers if (name := _stored(found, it)) is not None]
+        named = [
+            name
+            for it in layers
+            if (name := _stored(found, it)) is not None and prod(tensors[name].shape) <= LARGEST
+        ]
         return list(dict.fromkeys([*telling_layer(found), *named]))
 
     traffic: Traffic = folder.traffic
@@ -138,9 +210,18 @@ def _stored(found: Backbone, layer: str) -> str | None:
 
 
 def _skipped(place: WebPlace | HubPlace, problem: WeightscapeError) -> Skipped:
+    kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
+    return Skipped(place.shown, _reason(place, problem), kind)
+
+
+def _reason(place: WebPlace | HubPlace, problem: WeightscapeError) -> str:
+    """Say why a model cannot be had, and what would help."""
     reason = str(problem)
     if isinstance(problem, NeedsDownload):
         # what reads one model names its own option
-        reason = reason.partition("; fetch the model with")[0] + "; --download fetches it"
-    kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
-    return Skipped(place.shown, reason, kind)
+        return reason.partition("; fetch the model with")[0] + "; --download fetches it"
+    if isinstance(place, HubPlace) and isinstance(problem, NotFound):
+        said = reason.removeprefix(f"{place.shown}: ").removeprefix("no such file or folder, and ")
+        name = place.shown.removeprefix(HUB)
+        return f"{name}: no such file or folder here, and as a hub's model: {said}"
+    return reason

@@ -167,6 +167,10 @@ def _derive_tree(store: Store, shelf: Shelf, tree_id: int, seed: int) -> int:
         )
         forest = replace(forest, undecided=(*forest.undecided, Undecided(loaded.apart, reason)))
     region_map = chart_regions(loaded.products, base=base_of(forest), seed=seed)
+    parts = sum(it.part_of is not None for it in loaded.facts.values())
+    if parts and region_map.regions:
+        note = f"{parts} of {len(loaded.facts)} models are compared by one layer: regions may blur"
+        region_map = replace(region_map, notes=(*region_map.notes, note))
     with store.write() as connection:
         findings.replace_findings(connection, tree_id, forest, region_map)
     return read

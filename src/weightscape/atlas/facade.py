@@ -1,6 +1,6 @@
 """`Atlas(folder)`: add checkpoints, ask for their forest, their map, their neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from weightscape.atlas import deriving, passing, placing, registering
+from weightscape.atlas.bringing import places_of
 from weightscape.atlas.deriving import TreeProducts, base_of
 from weightscape.atlas.reading import Shelf
 from weightscape.catalog import families, findings
@@ -76,6 +77,7 @@ class Atlas:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         bases: Sequence[str | Path] = (),
+        origins: Mapping[str, str] | None = None,
         verify: bool = False,
         memory: int = DEFAULT_MEMORY,
         threads: int | None = None,
@@ -85,15 +87,16 @@ class Atlas:
         """Read the checkpoints under `paths` once and find trees and regions anew.
 
         Incremental: models whose files are unchanged are not read; a new one is read once beside
-        its own tree. `bases` names models outside `paths` that adapters build on. What a killed
-        run left is gone on with. Bad models are skipped and told.
+        its own tree. `bases` names models outside `paths` that adapters build on, `origins` where
+        what lies at a path was fetched from (see `atlas.bringing`). What a killed run left is gone
+        on with. Bad models are skipped and told.
         """
         shelf = Shelf()
         try:
             given_bases: tuple[str, ...] = ()
             if bases:
                 given_bases = registering.register(
-                    self.store, bases, shelf, verify=verify, progress=progress
+                    self.store, bases, shelf, verify=verify, origins=origins, progress=progress
                 ).given
             registered = registering.register(
                 self.store,
@@ -102,6 +105,7 @@ class Atlas:
                 include=include,
                 exclude=exclude,
                 verify=verify,
+                origins=origins,
                 progress=progress,
             )
             sampled = placing.place(self.store, shelf, given_bases, progress)
@@ -139,6 +143,8 @@ class Atlas:
     def find(self, given: str) -> Model:
         """Return the model of that name, or the only one whose name begins or ends like that.
 
+        given: or the path or the address that it was added by.
+
         Raises UnknownName with the nearest names, BadInput with those that all fit.
         """
         models = {it.name: it for it in self.models()}
@@ -149,7 +155,11 @@ class Atlas:
         if len(fits) > 1:
             some = ", ".join(sorted(fits)[:8]) + (", ..." if len(fits) > 8 else "")
             raise BadInput(f"{given!r} may be {some}; type more of the name")
-        return models[fits[0]] if fits else self.model(given)
+        if fits:
+            return models[fits[0]]
+        at = places_of(given)
+        there = [it for it in models.values() if it.status != "gone" and it.path in at]
+        return there[0] if there else self.model(given)
 
     def skipped(self) -> list[Skipped]:
         """List what was found and not charted, with the reasons."""
@@ -250,12 +260,13 @@ class Atlas:
         return neighbours(loaded.products, base, name, pooling or DEFAULT_POOLING, by)[:count]
 
     def norms(self) -> dict[str, float]:
-        """Return the Frobenius norm of each model's backbone."""
+        """Return the Frobenius norm of each model's backbone, of those that are here whole."""
+        parts = {it.name for it in self.models() if it.facts.part_of is not None}
         norms: dict[str, float] = {}
         for loaded in self._products():
             squared = np.nansum(loaded.products.moments.norm**2, axis=0)
             norms |= dict(zip(loaded.products.models, np.sqrt(squared).tolist(), strict=True))
-        return norms
+        return {name: norm for name, norm in norms.items() if name not in parts}
 
     def nonfinite(self, name: str) -> tuple[str, ...]:
         """Name the backbone tensors of a model that hold NaN or infinite elements."""

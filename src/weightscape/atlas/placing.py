@@ -11,15 +11,16 @@ from sqlalchemy import Connection
 from weightscape.atlas.adapted import matched
 from weightscape.atlas.bases import kept_base, unsettled
 from weightscape.atlas.reading import Shelf, backbone_of, matched_here, resolve
-from weightscape.atlas.replanting import move_experts, uproot
+from weightscape.atlas.replanting import clear, let_experts_follow, stands_on_part
 from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.places import leave
-from weightscape.catalog.records import Family, Model, Tree
+from weightscape.catalog.records import Family, Model
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, match
 from weightscape.geometry.sample import ELEMENTS, central, group, sample, sampled_tensors
+from weightscape.geometry.telling_layer import telling_layer
 from weightscape.io import Adapter, Checkpoint
 from weightscape.progress import Progress, silent
 
@@ -81,22 +82,8 @@ def place(
         for candidate in candidates:
             if candidate.model.kind == "adapter":
                 _place_adapter(connection, candidate, bases)
-        left = uproot(connection)
-    if left:
-        read += place(store, shelf, bases, progress)
-        _let_experts_follow(store, left)
+        let_experts_follow(connection)
     return read
-
-
-def _let_experts_follow(store: Store, left: Mapping[int, Tree]) -> None:
-    """Move the experts of trees that were left to where most of their models are now."""
-    with store.write() as connection:
-        trees = {it.id: it for it in families.all_trees(connection)}
-        found = model_rows.by_ids(connection, left)
-        for old in {it.id: it for it in left.values()}.values():
-            here = [it.tree_id for it in found if left[it.id].id == old.id and it.tree_id]
-            if here:
-                move_experts(connection, old, trees[Counter(here).most_common(1)[0][0]])
 
 
 def _stranded(models: Sequence[Model]) -> list[Model]:
@@ -120,10 +107,7 @@ def _stranded(models: Sequence[Model]) -> list[Model]:
 def _rejoin(connection: Connection, stranded: Sequence[Model], models: Sequence[Model]) -> None:
     """Move stranded models into a tree of their kin, by the samples kept of both."""
     for family_id in {it.family_id for it in stranded}:
-        kept = {
-            model_id: weights.reshape(-1, ELEMENTS)
-            for model_id, weights in samples.load_samples(connection, _layout(family_id)).items()
-        }
+        kept = samples.load_samples(connection, _layout(family_id))
         back = [it for it in stranded if it.family_id == family_id and it.id in kept]
         ready = [
             it
@@ -132,9 +116,10 @@ def _rejoin(connection: Connection, stranded: Sequence[Model], models: Sequence[
         ]
         if not back or not ready:
             continue
+        size = max(kept[it.id].size for it in (*back, *ready)) // ELEMENTS
         trees = group(
-            np.stack([kept[it.id] for it in back]),
-            np.stack([kept[it.id] for it in ready]),
+            _stacked([kept[it.id] for it in back], size),
+            _stacked([kept[it.id] for it in ready], size),
             [it.tree_id for it in ready if it.tree_id is not None],
         )
         for tree in {tree for tree in trees if tree > 0}:
@@ -214,7 +199,7 @@ def short_count(count: int) -> str:
 def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> int:
     """Sample the candidates and give each its tree, planting those that are new."""
     shapes = dict(family.signature)
-    chosen = sampled_tensors(shapes)
+    chosen = _sampled(shapes)
     read = 0
     fresh = []
     for candidate in candidates:
@@ -225,22 +210,20 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
     layout = _layout(family.id)
     with store.write() as connection:
         kept = samples.load_samples(connection, layout)
-        rooted = {
-            model.id: model.tree_id
-            for model in model_rows.all_models(connection)
-            if model.family_id == family.id and model.tree_id is not None and model.id in kept
-        }
-        known = (
-            np.stack([kept[i].reshape(block.shape[1:]) for i in rooted]) if rooted else block[:0]
-        )
-        trees = group(block, known, [tree for tree in rooted.values() if tree is not None])
+        rooted = _rooted(connection, family, kept)
+        known = _stacked([kept[i] for i in rooted], len(chosen))
+        trees = group(block, known, list(rooted.values()))
         for number in dict.fromkeys(trees):
             members = [i for i, tree in enumerate(trees) if tree == number]
             tree = number
-            if number < 0:
+            whole = any(candidates[i].model.facts.part_of is None for i in members)
+            if number < 0 or (whole and stands_on_part(connection, number)):
                 sound = _soundest(block, members)
                 reference = candidates[sound[central(block[sound])]].model
-                tree = families.ensure_tree(connection, family.id, reference.name, reference.id).id
+                planted = families.ensure_tree(connection, family.id, reference.name, reference.id)
+                tree = planted.id
+                if number > 0:
+                    _move(connection, tree, clear(connection, number))
             _move(connection, tree, [candidates[i].model for i in members])
         samples.put_samples(
             connection,
@@ -248,6 +231,39 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
             {it.model.id: block[i].ravel() for i, it in enumerate(candidates)},
         )
     return read
+
+
+def _sampled(shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """Choose the tensors to sample: of models that are elsewhere one layer is here, so that too."""
+    chosen = sampled_tensors(shapes)
+    telling = telling_layer(Backbone({name: name for name in shapes}, shapes))[:1]
+    return (*chosen, *(it for it in telling if it not in chosen))
+
+
+def _rooted(
+    connection: Connection, family: Family, kept: Mapping[int, np.ndarray]
+) -> dict[int, int]:
+    """Tell the trees of a family's models that were sampled: of those where somebody is, if any."""
+    everyone = [
+        it
+        for it in model_rows.all_models(connection)
+        if it.family_id == family.id and it.tree_id is not None and it.id in kept
+    ]
+    living = {it.tree_id for it in everyone if it.status in ("pending", "ready")}
+    return {
+        it.id: it.tree_id
+        for it in everyone
+        if it.tree_id is not None and (it.tree_id in living or not living)
+    }
+
+
+def _stacked(kept: Sequence[np.ndarray], tensors: int) -> np.ndarray:
+    """Stack samples [B, T, E]; those that were taken of fewer tensors lack the last ones."""
+    stack = np.full((len(kept), tensors, ELEMENTS), np.nan, np.float32)
+    for row, values in enumerate(kept):
+        shaped = values.reshape(-1, ELEMENTS)[:tensors]
+        stack[row, : len(shaped)] = shaped
+    return stack
 
 
 def _soundest(block: np.ndarray, members: Sequence[int]) -> list[int]:

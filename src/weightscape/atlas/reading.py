@@ -79,7 +79,9 @@ def as_kept(model: Model, shelf: Shelf) -> bool:
     try:
         if stamp_of(Path(model.path)) == model.stamp:
             return True
-        return fingerprint(shelf.open(model.path)) == model.fingerprint.partition("+")[0]
+        # of a part more may be here by now: it is as it was where that has the layers that it had
+        only = model.facts.layers if model.facts.part_of else None
+        return fingerprint(shelf.open(model.path), only) == model.fingerprint.partition("+")[0]
     except (WeightscapeError, OSError):
         return False
 
@@ -157,7 +159,11 @@ def member_of(
     if model.kind == "adapter":
         # it works beside its base's weights: read as a model, it is its base
         return Member(model.name, shelf.absent, {}, onto=base)
-    return Member(model.name, checkpoint, matched_here(checkpoint, shapes))
+    held = matched_here(checkpoint, shapes)
+    if model.facts.part_of:
+        # products of what came later were never taken of the others
+        held = {name: stored for name, stored in held.items() if stored in model.facts.layers}
+    return Member(model.name, checkpoint, held)
 
 
 def resolve(claim: str, models: Sequence[Model]) -> Model | None:

@@ -36,12 +36,15 @@ def register(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     verify: bool = False,
+    origins: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Registered:
     """Walk `paths` and give every model a row; unchanged ones are not even opened.
 
     A model is unchanged when its files have the sizes and times they had. With `verify` every
-    byte is hashed, and content that changed behind an equal fingerprint is a new model.
+    byte is hashed, and content that changed behind an equal fingerprint is a new model. origins:
+    by path, where what lies there was fetched from; a model that was known by some layers from
+    there stays the same one.
     """
     found, left_out = discover(paths, include=include, exclude=exclude)
     skipped = [_skipped(it.path, it.reason, it.kind) for it in left_out if it.kind != "litter"]
@@ -65,12 +68,13 @@ def register(
                 skipped.append(_skipped(one.path, str(problem), kind))
             advance(1)
     moved = _moved(rows, known)
+    grown = _grown(rows, known, origins or {}, shelf)
     with store.write() as connection:
         for model_id, path in moved.items():
             model_rows.set_path(connection, model_id, path)
         everyone = model_rows.all_models(connection)
         named = {model.name for model in everyone}
-        kept = model_rows.register(connection, [_on_its_base(row, everyone) for row in rows])
+        kept = model_rows.register(connection, [_on_its_base(row, everyone) for row in rows], grown)
         skipped_rows.replace_skipped(connection, [Path(path).resolve() for path in paths], skipped)
     _mark_gone(store, shelf)
     return Registered(
@@ -197,6 +201,35 @@ def _moved(rows: Sequence[Model], known: Mapping[str, Sequence[Model]]) -> dict[
             name = Path(row.path).name
             fits.sort(key=lambda it: Path(it.path).name != name)
             found[fits.pop(0).id] = row.path
+    return found
+
+
+def _grown(
+    rows: Sequence[Model],
+    known: Mapping[str, Sequence[Model]],
+    origins: Mapping[str, str],
+    shelf: Shelf,
+) -> dict[str, int]:
+    """Find models that were known by some layers and of which more is here now: ids by path.
+
+    They lie where the layers lay, or come from the same place, and have these layers as they were.
+    """
+    parts = [it for there in known.values() for it in there if it.facts.part_of]
+    found: dict[str, int] = {}
+    for row in rows:
+        if any(it.fingerprint == row.fingerprint for it in known.get(row.path, ())):
+            continue
+        for part in parts:
+            same_place = part.path == row.path or part.facts.part_of == origins.get(row.path)
+            if same_place and part.kind == row.kind and part.id not in found.values():
+                try:
+                    held = fingerprint(shelf.open(row.path), part.facts.layers)
+                except (WeightscapeError, OSError) as problem:
+                    log.info("%s is taken for another model: %s", row.path, problem)
+                    continue
+                if held == part.fingerprint:
+                    found[row.path] = part.id
+                    break
     return found
 
 

@@ -4,13 +4,14 @@ Inner products relative to one reference give those relative to any other model 
 known: <x - q, y - q> = <x, y> - <x, q> - <q, y> + <q, q>, all relative to the old reference.
 """
 
+from collections import Counter
+
 import numpy as np
 from sqlalchemy import Connection
 
 from weightscape.atlas.expert_groups import group_name
 from weightscape.catalog import experts, families, findings, grams
 from weightscape.catalog import models as model_rows
-from weightscape.catalog.places import leave
 from weightscape.catalog.records import Model, TensorStatistics, Tree
 from weightscape.geometry.products import TreeGram, subset
 
@@ -26,6 +27,8 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     known = [it for it in inside if it.status in ("ready", "gone")]
     waiting = [it for it in inside if it.status == "pending"]
     candidates = [it for it in known if it.id in readable and it.kind == "full"]
+    # what the reference lacks is lost to all: some layers only where there is nothing else
+    candidates = [it for it in candidates if it.facts.part_of is None] or candidates
     if not candidates:
         first = next(it for it in waiting if it.id in readable)
         planted = families.ensure_tree(connection, tree.family_id, first.name, first.id)
@@ -43,28 +46,43 @@ def replant(connection: Connection, tree: Tree, readable: set[int]) -> Tree:
     return planted
 
 
-def uproot(connection: Connection) -> dict[int, Tree]:
-    """Take the models out of trees that stand on some layers of a model where whole ones are now.
+def stands_on_part(connection: Connection, tree_id: int) -> bool:
+    """Tell whether only some layers of a tree's reference are here: others lack deltas then."""
+    tree = families.get_tree(connection, tree_id)
+    if tree.reference_id is None:
+        return False
+    (reference,) = model_rows.by_ids(connection, [tree.reference_id])
+    return reference.facts.part_of is not None
 
-    What such a reference lacks, no deltas can be taken of. Tells the trees that were left, by the
-    models that were in them; they need places anew, and are few or small enough to read again.
+
+def clear(connection: Connection, tree_id: int) -> list[Model]:
+    """Take the models out of a tree to be read again elsewhere; tell them. The gone stay behind.
+
+    They are few or small: where a whole model comes, nobody stays on some layers of another.
     """
-    left: dict[int, Tree] = {}
+    moving = [
+        it
+        for it in model_rows.all_models(connection, statuses=("pending", "ready"))
+        if it.tree_id == tree_id
+    ]
+    model_rows.mark(connection, [it.id for it in moving], "pending")
+    return moving
+
+
+def let_experts_follow(connection: Connection) -> None:
+    """Give the experts of trees where nobody is any more to the trees where most of them are."""
+    trees = {it.id: it for it in families.all_trees(connection)}
     everyone = {it.id: it for it in model_rows.all_models(connection)}
-    for tree in families.all_trees(connection):
-        reference = None if tree.reference_id is None else everyone[tree.reference_id]
-        inside = [it for it in everyone.values() if it.tree_id == tree.id]
-        moving = [it for it in inside if it.status in ("pending", "ready")]
-        if reference is None:
+    peopled = {it.tree_id for it in everyone.values() if it.status != "removed"}
+    wanted = {it.tree for it in experts.all_experts(connection)}
+    for tree in trees.values():
+        named = {group_name(tree.name, low_rank) for low_rank in (False, True)}
+        if tree.id in peopled or not named & wanted:
             continue
-        whole = any(it.facts.part_of is None and it.kind == "full" for it in moving)
-        if reference.facts.part_of is not None and whole:
-            findings.delete_findings(connection, tree.id)
-            for model in moving:
-                leave(connection, model.id)
-            model_rows.mark(connection, [it.id for it in moving], "pending")
-            left.update(dict.fromkeys((it.id for it in moving), tree))
-    return left
+        left = [everyone[it.id].tree_id for it in model_rows.of_tree(connection, tree.id)]
+        here = Counter(it for it in left if it in peopled and it is not None)
+        if here:
+            move_experts(connection, tree, trees[here.most_common(1)[0][0]])
 
 
 def move_experts(connection: Connection, old: Tree, new: Tree) -> None:

@@ -1,6 +1,6 @@
 """Models: registered once, found again by path and fingerprint, never renamed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,18 +12,21 @@ from weightscape.catalog.names import free_name
 from weightscape.catalog.parting import parted
 from weightscape.catalog.places import leave, leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
-from weightscape.catalog.schema import models, places, trees
+from weightscape.catalog.schema import models, places
 from weightscape.errors import AtlasError, BadInput, UnknownName
 
 
-def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
+def register(
+    connection: Connection, found: Sequence[Model], grown: Mapping[str, int] | None = None
+) -> list[Model]:
     """Give each found model its row and return it as the atlas has it, in the same order.
 
     A model whose path and fingerprint are known keeps its row (one that was gone or removed is
     pending again). Other content at a known path is another model, and the one that was there is
-    gone; only where that was known by some layers, it is the same one, of which more is known now
-    and which needs a new place. A name that another model has, or ever had, gets `~2`, `~3`, ...
-    behind it.
+    gone. A name that another model has, or ever had, gets `~2`, `~3`, ... behind it.
+
+    grown: by path, the model (id) that was known by some layers and is the one found there: more
+    is known of it now, and it needs a new place.
     """
     known: dict[str, list[Model]] = {}
     names: set[str] = set()
@@ -34,10 +37,9 @@ def register(connection: Connection, found: Sequence[Model]) -> list[Model]:
     for model in found:
         same_path = known.setdefault(model.path, [])
         row = next((it for it in same_path if it.fingerprint == model.fingerprint), None)
-        part = next((it for it in same_path if it.facts.part_of and it.status != "removed"), None)
-        if row is None and part is not None and part.kind == model.kind:
-            row = _grow(connection, part, model)
-            same_path[:] = [row if it.id == row.id else it for it in same_path]
+        if row is None and grown is not None and model.path in grown:
+            row = _grow(connection, grown[model.path], model)
+            same_path[:] = [*(it for it in same_path if it.id != row.id), row]
         elif row is None:
             row = _insert(connection, replace(model, name=free_name(model.name, names)))
             names.add(row.name)
@@ -183,21 +185,16 @@ def _refresh(connection: Connection, row: Model, found: Model) -> Model:
     return get(connection, row.name)
 
 
-def _grow(connection: Connection, part: Model, found: Model) -> Model:
+def _grow(connection: Connection, part: int, found: Model) -> Model:
     """Know more of a model than some layers: what was found by these alone is outdated."""
-    _change(connection, [part.id], fingerprint=found.fingerprint)
-    _refresh(connection, part, found)
-    columns = models.c
-    standing = select(trees.c.id).where(trees.c.reference_id == part.id).scalar_subquery()
-    # those whose deltas were taken from it have to be read again with it
-    with_it = select(models).where((columns.id == part.id) | (columns.tree_id.in_(standing)))
-    for row in connection.execute(with_it).all():
-        if row.tree_id is not None:
-            findings.delete_findings(connection, row.tree_id)
-        if row.status in ("pending", "ready") or row.id == part.id:
-            mark(connection, [row.id], "pending")
-            leave(connection, row.id)
-    return get(connection, part.name)
+    (row,) = by_ids(connection, [part])
+    if row.tree_id is not None:
+        findings.delete_findings(connection, row.tree_id)
+    _change(connection, [part], fingerprint=found.fingerprint)
+    _refresh(connection, row, found)
+    mark(connection, [part], "pending")
+    leave(connection, part)
+    return get(connection, row.name)
 
 
 def _refreshed(model: Model) -> dict[str, Any]:

@@ -8,6 +8,7 @@ EdgeKind = Literal[
     "lora",
     "adapter",
     "frozen-part",
+    "trained",
     "cast",
     "quantised",
     "copy",

@@ -49,6 +49,7 @@ def add(
             include=include or (),
             exclude=exclude or (),
             bases=under.paths,
+            origins={**under.origins, **brought.origins},
             verify=verify,
             memory=room,
             threads=threads,

@@ -44,6 +44,7 @@ def chart_into(
         include=include,
         exclude=exclude,
         bases=bases,
+        origins={path: place for one in brought for path, place in one.origins.items()},
         verify=verify,
         memory=memory,
         threads=threads,

@@ -35,7 +35,7 @@ def list_models(
             it.parent or "",
             it.edge or "",
             it.dtype,
-            console.size(it.bytes),
+            console.size(it.bytes) + (", 1 layer here" if it.part_of else ""),
         )
         for it in models
     ]

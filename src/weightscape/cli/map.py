@@ -36,6 +36,8 @@ def map_regions(
     from weightscape.report.plots import plot_map
 
     with Atlas(atlas, create=False) as opened:
+        if not json:
+            summary.print_waiting(console.err(), opened)
         maps = opened.maps(pooling=pooling, layout=layout, regions=regions, seed=seed)
         answer = gather.region_map(opened, maps)
         if plot is not None:

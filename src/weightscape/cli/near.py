@@ -58,6 +58,7 @@ def near(
                 answer = _by_probe(opened, model, count, pooling, allow_download, progress)
         else:
             answer = _by_weights(opened, model, count, pooling, by)
+        parts = {it.name for it in opened.models() if it.facts.part_of is not None}
     if json:
         console.answer(answer)
     elif by == "probe":
@@ -65,6 +66,8 @@ def near(
         console.out().print(console.table(["neighbour", "likeness"], rows, right="likeness"))
     elif answer.neighbours:
         console.out().print(neighbour_table(answer.neighbours))
+        if parts & {answer.model, *(it.model for it in answer.neighbours)}:
+            console.note("of some one layer is here: distances to them are estimates")
     else:
         console.out().print("no model of its tree is in the atlas")
 

@@ -1,5 +1,6 @@
 """What `chart` and `add` are given: paths of this machine, and models that are elsewhere."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from weightscape.errors import NotFound
 from weightscape.io import HubPlace, Location, locate
 from weightscape.io.locations import HUB, without_secrets
 from weightscape.progress import Progress
+
+_ADDRESS = re.compile(r"(https?:|[\w.-]+:\d+)/", re.ASCII)
+"""What looks like a URL that lost its beginning."""
 
 
 def locate_all(given: Sequence[str]) -> list[Location]:
@@ -18,7 +22,9 @@ def locate_all(given: Sequence[str]) -> list[Location]:
     places = [locate(text) for text in given]
     for text, place in zip(given, places, strict=True):
         if isinstance(place, Path) and not place.exists():
-            raise NotFound(f"{text}: no such file or folder")
+            address = _ADDRESS.match(text) is not None
+            hint = "; an address begins with http:// or https://" if address else ""
+            raise NotFound(f"{text}: no such file or folder{hint}")
     return places
 
 

@@ -1,6 +1,7 @@
 """The terminal summary of a charted atlas: forest, regions, what was left out."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,9 @@ from weightscape.answers import (
     TreeAnswer,
 )
 from weightscape.cli.console import printable, size, table
+
+if TYPE_CHECKING:
+    from weightscape.atlas import Atlas
 
 # More than a screen or two nobody reads; the page and --json have them all.
 MOST_LINES = 80
@@ -107,6 +111,16 @@ def print_undecided(console: Console, tree: TreeAnswer) -> None:
         console.print(f"undecided: {escape(names)}{more}: {escape(printable(it.reason))}")
 
 
+def print_waiting(console: Console, atlas: "Atlas") -> None:
+    """Say which models nothing is known of yet, after a run that was stopped."""
+    waiting = sum(it.status == "pending" for it in atlas.models())
+    if waiting:
+        verb = "waits" if waiting == 1 else "wait"
+        console.print(
+            f"{plural(waiting, 'model')} {verb} to be read: chart again to go on", style="yellow"
+        )
+
+
 def print_regions(console: Console, found: MapAnswer) -> None:
     """List the regions with their members."""
     rows = [
@@ -142,10 +156,12 @@ def print_fetched(console: Console, answer: AddAnswer) -> None:
     """Say what was fetched, and which models are known by some of their layers only."""
     if answer.by_layers:
         count = len(answer.by_layers)
-        which = "the model is" if count == 1 else f"{count} models are"
+        which = "the model is compared by one layer"
+        if count > 1:
+            which = f"{count} models are compared by one layer of each"
         came = f"fetched {size(answer.bytes_fetched)} of {size(answer.bytes_elsewhere)}"
         console.print(
-            f"{came}: {which} compared by one layer of each; --download fetches all",
+            f"{came}: {which}; --download fetches all",
             style="dim",
             soft_wrap=True,
         )
@@ -163,8 +179,9 @@ def print_reading(console: Console, answer: ChartAnswer, verified: bool = False)
         edges = plural(len(answer.tree.edges), "edge")
         looked = f", and {size(answer.bytes_looked)} again for a second look at {edges}"
     if read or answer.new:
+        new = f" for {plural(len(answer.new), 'new model')}" if answer.new else ""
         console.print(
-            f"read {size(read)} for {plural(len(answer.new), 'new model')}{looked} "
+            f"read {size(read)}{new}{looked} "
             f"({size(answer.bytes_on_disk)} on disk under the paths given)",
             style="dim",
         )

@@ -40,6 +40,8 @@ def tree(
     from weightscape.report.plots import plot_forest
 
     with Atlas(atlas, create=False) as opened:
+        if not json:
+            summary.print_waiting(console.err(), opened)
         answer = gather.tree(opened)
         if plot is not None:
             plot_forest(collect(opened), plot)

@@ -88,6 +88,15 @@ def gram_pass(
     workers = max(1, min(threads or default_threads(), 64))
     block = block_length(len(members), memory // (2 * workers))
     window = memory // (2 * workers) // BYTES_MAPPED
+    there = {
+        name: shape
+        for name, shape in shapes.items()
+        if any(_has(members[index], name) for index in chosen)
+    }
+    for name in shapes:
+        if name not in there:
+            yield _nothing(name, len(chosen), len(members))
+    shapes = there
     pieces = list(_pieces(shapes))
     total = sum(_stored_bytes(members, name) for name in shapes)
     with (
@@ -159,6 +168,20 @@ def _pieces(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Piece]:
 
 def _piece_count(shape: tuple[int, ...]) -> int:
     return max(1, -(-prod(shape) // PIECE))
+
+
+def _has(member: Member, tensor: str) -> bool:
+    return tensor in member.stored or (member.onto is not None and _has(member.onto, tensor))
+
+
+def _nothing(tensor: str, fresh: int, members: int) -> TensorProducts:
+    """Tell of a tensor that no fresh model has; nothing is read and multiplied for it."""
+    unknown = np.full(fresh, np.nan)
+    rows = np.full((fresh, members), np.nan)
+    nonfinite = np.zeros(fresh, np.int64)
+    return TensorProducts(
+        tensor, rows, unknown, unknown, unknown, unknown, nonfinite, ("",) * fresh, 0
+    )
 
 
 def _stored_bytes(members: Sequence[Member], tensor: str) -> int:

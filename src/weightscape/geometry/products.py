@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -110,7 +111,7 @@ def distances(
     squared, blur = np.zeros((n, n)), np.zeros((n, n))
     shared = sum((np.isfinite(gram) for gram in tree.gram), np.zeros((n, n), np.int64))
     little = (shared > 0) & (shared < LITTLE * shared.max(initial=0))
-    usual, seen = 0.0, np.zeros((n, n))
+    typical: list[float] = []
     for gram, hashes in zip(tree.gram, tree.moments.hashes, strict=True):
         known = np.isfinite(gram)
         norms = np.nan_to_num(gram.diagonal())
@@ -119,9 +120,46 @@ def distances(
         apart = squared_distances(np.where(known, gram, 0.0))
         squared += np.where(differ, apart, 0.0)
         blur += np.where(differ, RESOLUTION * np.maximum(norms[:, None], norms[None, :]), 0.0)
-        moved = apart[differ & ~little & (apart > 0.0)]
-        typical = float(np.median(moved)) if moved.size else 0.0
-        usual += typical
-        seen += np.where(known, typical, 0.0)
-    grown = np.divide(usual, seen, out=np.ones((n, n)), where=little & (seen > 0.0))
-    return np.sqrt(squared * grown), np.sqrt(blur * grown)
+        typical.append(_typical(apart, known, differ, little) if little.any() else 0.0)
+    if not little.any():
+        return np.sqrt(squared), np.sqrt(blur)
+    return _of_whole_models(tree, squared, little, typical), np.sqrt(blur)
+
+
+def _typical(
+    apart: Float64[np.ndarray, "N N"],
+    known: np.ndarray,
+    differ: np.ndarray,
+    little: np.ndarray,
+) -> float:
+    """Give the usual squared distance in a tensor, of whole models if any; NaN for no pair."""
+    others = known & ~np.eye(len(apart), dtype=bool)
+    for pairs in (others & ~little, others):
+        if pairs.any():
+            moved = apart[pairs & differ & (apart > 0.0)]
+            return float(np.median(moved)) if moved.size else 0.0
+    return float("nan")
+
+
+def _of_whole_models(
+    tree: TreeGram,
+    squared: Float64[np.ndarray, "N N"],
+    little: np.ndarray,
+    typical: Sequence[float],
+) -> Float64[np.ndarray, "N N"]:
+    """Scale squared distances in a few tensors to all of them, by what is usual in each.
+
+    Of a tensor that no two have, by its number of elements.
+    """
+    sizes = np.array([prod(shape) for shape in tree.shapes], dtype=np.float64)
+    usual = np.array(typical)
+    told = np.isfinite(usual)
+    density = float(np.median(usual[told] / sizes[told])) if told.any() else 0.0
+    usual = np.where(told, usual, density * sizes)
+    seen = sum(
+        (np.where(np.isfinite(gram), it, 0.0) for gram, it in zip(tree.gram, usual, strict=True)),
+        np.zeros_like(squared),
+    )
+    grown = np.divide(usual.sum(), seen, out=np.ones_like(squared), where=little & (seen > 0.0))
+    scaled: Float64[np.ndarray, "N N"] = np.sqrt(squared * grown)
+    return scaled

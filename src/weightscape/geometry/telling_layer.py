@@ -23,7 +23,7 @@ BESIDE = 1 / 16
 
 _NUMBERED = re.compile(r"^(?P<stack>(?:.*?\.)?)(?P<number>\d+)\.")
 _LIKED = (
-    re.compile(r"(^|[._])(value|v_proj|v_lin|v|wv|to_v)\.weight$", re.IGNORECASE),
+    re.compile(r"(^|[._])(value|value_proj|v_proj|v_lin|v|wv|to_v)\.weight$", re.IGNORECASE),
     re.compile(r"(^|[._])(qkv|qkv_proj|wqkv|in_proj|in_proj_weight|c_attn|query_key_value)(\.|$)"),
     re.compile(r"attention|attn", re.IGNORECASE),
 )

@@ -15,7 +15,7 @@ from weightscape.io.cache import cache_folder
 from weightscape.io.checkpoint import weight_map_of
 from weightscape.io.fetching import Expected, fetch_file
 from weightscape.io.json_files import INDEX_LIMIT, parse_object
-from weightscape.io.layout import ADAPTER_CONFIG, LAYERS_FILE, STEP, is_index, look
+from weightscape.io.layout import ADAPTER_CONFIG, LAYERS_FILE, is_index, look
 from weightscape.io.locations import origin
 from weightscape.io.remote_folder import HubFolder, WebFolder, chosen
 from weightscape.io.source import read_small
@@ -159,7 +159,7 @@ def _kept_by_hub(folder: HubFolder, labels: list[str]) -> Path | None:
 def target_of(folder: WebFolder | HubFolder) -> Path:
     """Tell where a model is kept: a hub's as its own library lays it out, so that it has its name.
 
-    Others lie in a folder of their last name, in one that no other folder of any server shares.
+    Others lie in folders of their last two names, in one that no other folder of any server shares.
     """
     if isinstance(folder, HubFolder):
         repository = folder.repository
@@ -170,9 +170,8 @@ def target_of(folder: WebFolder | HubFolder) -> Path:
     path = unquote(urlsplit(folder.url).path).strip("/")
     mark = blake2b(f"{scheme}://{host}:{port}/{path}".encode(), digest_size=6).hexdigest()
     parts = [it if _PLAIN.fullmatch(it) else mark for it in (path or host).split("/")]
-    # a step of a training run is called after the run
-    own = parts[-2:] if STEP.fullmatch(parts[-1]) else parts[-1:]
-    return (cache_folder() / "web" / mark).joinpath(*own)
+    # the folder above tells models of one name apart, and a step's run
+    return (cache_folder() / "web" / mark).joinpath(*parts[-2:])
 
 
 @contextmanager

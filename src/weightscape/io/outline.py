@@ -26,6 +26,8 @@ _OF, _MARK, _TENSORS, _TIED = (
     "weightscape.tied",
 )
 
+_MOST_BYTES = 1 << 60
+
 
 @dataclass(frozen=True, slots=True)
 class Outlined:
@@ -86,7 +88,15 @@ def unpack_outline(metadata: Mapping[str, str], file: Path) -> Outline:
         name: _outlined(name, entry, file)
         for name, entry in parse_object(tensors.encode(), file).items()
     }
-    return Outline(of, mark, outlined, aliases)
+    outline = Outline(of, mark, outlined, aliases)
+    check_outline(outline, file)
+    return outline
+
+
+def check_outline(outline: Outline, file: Path | str) -> None:
+    """Refuse a model that claims more bytes than any file system holds."""
+    if outline.nbytes > _MOST_BYTES:
+        raise BadCheckpoint(f"claims to be a part of {outline.nbytes:,} bytes", file=file)
 
 
 def _outlined(name: str, entry: Any, file: Path) -> Outlined:

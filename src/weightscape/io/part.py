@@ -9,6 +9,7 @@ import torch
 
 from weightscape.errors import (
     BadCheckpoint,
+    BadInput,
     MismatchedModels,
     NeedsDownload,
     UnsupportedFormat,
@@ -19,9 +20,9 @@ from weightscape.io.checkpoint import Checkpoint
 from weightscape.io.download import alone, download, target_of, whole_here
 from weightscape.io.fetching import Expected, fetch_file
 from weightscape.io.json_files import CONFIG_LIMIT, read_json
-from weightscape.io.layout import LAYERS_FILE, is_torch, stands_for_folder
+from weightscape.io.layout import LAYERS_FILE, is_shard, is_torch, stands_for_folder
 from weightscape.io.opening import open_layers, packed_by
-from weightscape.io.outline import Outline, Outlined
+from weightscape.io.outline import Outline, Outlined, check_outline
 from weightscape.io.remote import RemoteCheckpoint
 from weightscape.io.remote_folder import HubFolder, WebFolder, chosen
 from weightscape.io.tensors import TensorInfo
@@ -50,6 +51,10 @@ def fetch_layers(
     part, MismatchedModels where `choose` finds nothing in it.
     """
     label, adapter = chosen(folder)
+    if is_shard(label) and folder.named:
+        raise BadInput(
+            f"{folder.file(label).name}: is one shard of a model; give its folder or its index"
+        )
     here = whole_here(folder)
     if here is not None:
         return here
@@ -63,13 +68,20 @@ def fetch_layers(
                 f"{folder.shown}: is an adapter of {size:,} bytes, which can only be fetched whole"
             )
         return download(folder, progress=progress)
-    target = target_of(folder)
-    if folder.named is not None and not stands_for_folder(folder.named):
-        # a lone file: several of them lie in one folder
-        target /= Path(folder.named).stem
+    target = layers_at(folder)
     target.mkdir(parents=True, exist_ok=True)
     with alone(target, progress):
         _fetch_part(folder, label, target, choose)
+    return target
+
+
+def layers_at(folder: WebFolder | HubFolder) -> Path:
+    """Tell the folder in which layers of a model are kept; no server is asked."""
+    target = target_of(folder)
+    if folder.named is not None and not stands_for_folder(folder.named):
+        # a lone file: several of them lie in one folder
+        stem = Path(folder.named).stem
+        target /= stem if stem.strip(".") else "model"
     return target
 
 
@@ -78,6 +90,7 @@ def _fetch_part(folder: WebFolder | HubFolder, label: str, target: Path, choose:
     tied = dict(remote.tied)
     tensors = {n: Outlined(it.shape, it.dtype, it.stored) for n, it in remote.tensors.items()}
     outline = Outline(folder.shown, _mark(folder, remote), tensors, tied)
+    check_outline(outline, folder.shown)
     wanted = {it.name: it for it in map(remote.info, choose(tensors, tied))}
     held = _held(target, outline)
     if held is not None and all(name in held.tensors for name in wanted):

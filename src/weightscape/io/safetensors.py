@@ -89,8 +89,14 @@ def _header_length(source: Source, size: int) -> int:
 
 
 def _claimed_length(source: Source) -> int:
-    length = int.from_bytes(source.read(0, 8), "little")
+    first = source.read(0, 8)
+    length = int.from_bytes(first, "little")
     if length > HEADER_LIMIT:
+        if first.lstrip()[:1] == b"<":
+            raise BadCheckpoint(
+                "begins like a web page and not like a safetensors file; look at it in a browser",
+                file=source.name,
+            )
         raise BadCheckpoint(
             f"header claims {length:,} bytes, more than {HEADER_LIMIT:,}; "
             "it is no safetensors file or it is damaged",

@@ -33,14 +33,14 @@ def pair_testimony(kinship: Kinship, rooting: Rooting, child: int) -> Testimony:
     if second is None:
         rest = "; the other near models all come from it" if len(kinship.models) > 2 else ""
         return Testimony(TEMPER, (f"{relative:.2%} of its weights apart{rest}",))
-    agreement = _agreement(kinship, rooting, child, second)
+    agreement, compared = _agreement(kinship, rooting, child, second)
     costs = rooting.weights[:, child]
     margin = 1.0 - costs[parent] / costs[second] if costs[second] > 0 else 0.0
     decisive = 1.0 - np.exp(-margin / TELLING_MARGIN)
     unanimous = max(2.0 * agreement - 1.0, 0.0)
     confidence = 0.5 + 0.5 * TEMPER * unanimous**0.5 * max(decisive, 0.8 * unanimous)
     beyond = kinship.relative(second, child)
-    matrices = f"{round(agreement * len(kinship.used))} of {len(kinship.used)} matrices"
+    matrices = f"{round(agreement * compared)} of {compared} matrices"
     if beyond > relative:
         words = [
             f"nearest model: {relative:.2%} of its weights apart, "
@@ -72,8 +72,8 @@ def _second_best(rooting: Rooting, child: int) -> int | None:
     return None
 
 
-def _agreement(kinship: Kinship, rooting: Rooting, child: int, second: int) -> float:
-    """Give the share of tensors in which the parent beats the second best.
+def _agreement(kinship: Kinship, rooting: Rooting, child: int, second: int) -> tuple[float, int]:
+    """Give the share of tensors in which the parent beats the second best, and how many there are.
 
     It does where it is nearer, or where the second best's own change is not whole in the child.
     """
@@ -87,7 +87,9 @@ def _agreement(kinship: Kinship, rooting: Rooting, child: int, second: int) -> f
         whole = kinship.contained(*trio)[:, 0]
         better |= whole < 1.0 - FORGIVEN
     moved = np.isfinite(ours) & np.isfinite(theirs) & (ours != theirs)
-    return float(better[moved].mean()) if moved.any() else 0.5
+    # all that the three have: where both are as far, half a vote for each
+    compared = int((np.isfinite(ours) & np.isfinite(theirs)).sum())
+    return (float(better[moved].mean()) if moved.any() else 0.5), compared
 
 
 def direction_confidence(

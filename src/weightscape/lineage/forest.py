@@ -29,6 +29,7 @@ from weightscape.lineage.rooting import Rooting, best_rooting
 
 COPY_EITHER_WAY = 0.5
 LONE_PAIR = 0.7  # two models have no structure: the direction must be at least this likely
+BY_ONE_LAYER = 0.8  # at most, where what was done is told by all layers
 BESIDE = (
     "an adapter of this base, by its own configuration",
     "works beside the base's weights and leaves them as they are",
@@ -100,7 +101,8 @@ def _of_distinct(
         rooting, odds = best_rooting(kinship, known.constraints())
         ways, siblings = _siblings(kinship, known, rooting)
     sure = _sure(known, rooting)
-    if len(kinship.models) == 2 and not sure and max(odds.values()) < LONE_PAIR:
+    partly = any(is_part(facts, name) for name in kinship.models)
+    if len(kinship.models) == 2 and not sure and (partly or max(odds.values()) < LONE_PAIR):
         reason = "two models and nothing that tells which came first: " + _norms(kinship, rooting)
         return Forest(undecided=(Undecided(tuple(sorted(kinship.models)), reason),))
     edges: list[Edge] = []
@@ -171,10 +173,14 @@ def _edges_to(
     """Give the edge into a child, or one for each source of a merge."""
     names = kinship.models
     if child in known.merges:
-        return [
-            Edge(names[source], names[child], "merge", it.confidence, it.words)
-            for source, it in merge_testimonies(kinship, known, rooting, child)
-        ]
+        edges = []
+        for source, it in merge_testimonies(kinship, known, rooting, child):
+            pair, confidence, words = (names[source], names[child]), it.confidence, it.words
+            if any(is_part(facts, name) for name in pair):
+                confidence = min(confidence, BY_ONE_LAYER)
+                words = (*words, *_judged_by(kinship.tree, *pair))
+            edges.append(Edge(*pair, "merge", confidence, words))
+        return edges
     parent = int(rooting.parent[child])
     testimony = _testimony(kinship, known, rooting, odds, child)
     pair = names[parent], names[child]
@@ -182,16 +188,20 @@ def _edges_to(
     kind, words = kind_of(kinship.tree, *pair, _dtype(facts, names[child]), look, partly=partly)
     if child in known.adapters and known.adapters[child] == parent:
         kind = "lora"
-    elif child in known.casts and kind in ("full", "frozen-part"):
+    elif child in known.casts and kind in ("full", "frozen-part", "trained"):
         kind, words = "cast", ()
     elif child in known.pruned:
         kind = "pruned"
+    confidence = testimony.confidence
+    if partly and kind in ("cast", "pruned", "quantised"):
+        # and what else was done to it, in layers that are not here, is not known
+        kind, confidence = "unknown", min(confidence, BY_ONE_LAYER)
     return [
         Edge(
             names[parent],
             names[child],
             kind,
-            round(testimony.confidence * (1.0 - 2.0 * doubt), 3),
+            round(confidence * (1.0 - 2.0 * doubt), 3),
             (*testimony.words, *words, *(_judged_by(kinship.tree, *pair) if partly else ())),
         )
     ]
@@ -260,6 +270,10 @@ def _with_copies(
                 # what was compared of the base is no tensor that the adapter changes
                 edges.append(Edge(original, names[i], "lora", SURE, BESIDE[:1]))
                 continue
+            if is_part(facts, names[i]):
+                sure = names[i] in facts and original in facts[names[i]].declared
+                edges.append(_equal(tree, original, names[i], declared=sure))
+                continue
             if original in casts:
                 source = casts[original]
                 edges.append(
@@ -273,15 +287,12 @@ def _with_copies(
             elif _is_step_of(facts, original, names[i]):
                 reason = "the original is a step of the run whose final model this is"
             sure = declared or _is_step_of(facts, original, names[i])
-            if is_part(facts, names[i]):
-                edges.append(_alike(tree, original, names[i], declared=sure))
-                continue
             words = ("all tensors are equal by content hash", reason)
             edges.append(Edge(original, names[i], "copy", SURE if sure else COPY_EITHER_WAY, words))
     return Forest(tuple(edges), found.roots, found.undecided)
 
 
-def _alike(tree: TreeGram, original: str, part: str, *, declared: bool) -> Edge:
+def _equal(tree: TreeGram, original: str, part: str, *, declared: bool) -> Edge:
     """Hang a model that has the layers which are here of it from another: it may be a copy."""
     words = (
         "equal in all that was compared: a copy, or trained in other layers only",

@@ -33,7 +33,8 @@ def kind_of(
 ) -> tuple[EdgeKind, tuple[str, ...]]:
     """Tell an edge's kind from the second look, if there is one, and from unchanged tensors.
 
-    partly: only some layers of one of the two are here, which do not tell what was frozen.
+    partly: only some layers of one of the two are here, which do not tell whether all of it was
+    trained.
     """
     same = unchanged_tensors(tree, parent, child)
     seen = look(parent, child) if look is not None else None
@@ -45,7 +46,9 @@ def kind_of(
     if bits is not None:
         words = f"matrices are off by what rounding to {bits} bits leaves, vectors are unchanged"
         return "quantised", (words,)
-    if not partly and _frozen_share(tree, same) >= MEANT_TO_FREEZE:
+    if partly:
+        return "trained", ()
+    if _frozen_share(tree, same) >= MEANT_TO_FREEZE:
         return "frozen-part", (describe_unchanged(same),)
     hidden = sum(rank == HIDDEN for rank in seen.rank.values()) if seen is not None else 0
     if hidden:

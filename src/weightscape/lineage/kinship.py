@@ -154,9 +154,11 @@ class Kinship:
     def relative(self, i: int, j: int) -> float:
         """Give the plain distance of two models over the norm of the first, if it has one."""
         pair = (np.array([i]), np.array([j]))
-        squared = np.nansum(self.tree.moments.norm[self.used][:, [i, j]] ** 2, axis=0)
+        between = self.raw_apart(*pair)[:, 0]
+        both = np.isfinite(between)
+        squared = np.nansum(self.tree.moments.norm[self.used][both][:, [i, j]] ** 2, axis=0)
         whole = squared[0] if squared[0] > 0.0 else squared[1]
-        apart = float(np.nansum(self.raw_apart(*pair)))
+        apart = float(between[both].sum())
         # without a norm to compare with (both all zeros, or not finite) any change is all of it
         return float(np.sqrt(apart / whole)) if whole > 0.0 else float(apart > 0.0)
 

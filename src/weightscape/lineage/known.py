@@ -79,7 +79,7 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
         if not any(signature):
             signature = (f"no tensors: {i}",)
         elif i in partly:
-            signature = next((it for it in groups if _holds(it, signature)), signature)
+            signature = next((it for it in groups if _alike(it, signature)), signature)
         groups.setdefault(signature, []).append(i)
     named = [base for fact in facts.values() for base in fact.declared]
 
@@ -98,11 +98,12 @@ def is_part(facts: Mapping[str, ModelFacts], name: str) -> bool:
     return name in facts and facts[name].part_of is not None
 
 
-def _holds(whole: tuple[str, ...], part: tuple[str, ...]) -> bool:
-    """Tell whether all tensors that a part has are there and alike; one without any has none."""
-    if len(part) != len(whole):
+def _alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether two models have tensors in common, and all of them alike."""
+    if len(one) != len(other):
         return False
-    return all(ours == theirs for ours, theirs in zip(part, whole, strict=True) if ours)
+    shared = [pair for pair in zip(one, other, strict=True) if all(pair)]
+    return bool(shared) and all(ours == theirs for ours, theirs in shared)
 
 
 def find_known(
@@ -131,7 +132,7 @@ def find_known(
             if fact.adapter_ranks is not None:
                 adapters[i] = found[0]
     casts = _find_casts(kinship, facts, look)
-    pruned = _find_pruned(kinship, casts, look)
+    pruned = _find_pruned(kinship, facts, casts, look)
     derived = {*casts, *adapters, *pruned}
     plain = [i for i in range(len(kinship.models)) if i not in derived]
     merges = find_mixes(kinship, facts, plain)
@@ -206,14 +207,21 @@ def _is_cast(kinship: Kinship, source: int, cast: int, look: Look | None) -> boo
     return min(rounded.values(), default=0.0) >= AS_ROUNDED
 
 
-def _find_pruned(kinship: Kinship, casts: Mapping[int, int], look: Look | None) -> dict[int, int]:
+def _find_pruned(
+    kinship: Kinship,
+    facts: Mapping[str, ModelFacts],
+    casts: Mapping[int, int],
+    look: Look | None,
+) -> dict[int, int]:
     """Find models that are a nearby one with elements set to zero.
 
     What was taken away is orthogonal to what was left, exactly and in every matrix, so growth
     from the pruned model to the whole one is 1 to all digits; an update only comes near that.
-    Whole matrices of zeros do not count: updates are orthogonal to those too.
+    Whole matrices of zeros do not count: updates are orthogonal to those too. Of models that have
+    one layer in common, that and the zeros which a look finds have to do.
     """
     pruned: dict[int, int] = {}
+    parts = [is_part(facts, name) and look is not None for name in kinship.models]
     for i in range(len(kinship.models)):
         others = np.array([j for j in range(len(kinship.models)) if j != i and j not in casts])
         if i in casts or not others.size:
@@ -223,7 +231,8 @@ def _find_pruned(kinship: Kinship, casts: Mapping[int, int], look: Look | None) 
         changed = np.isfinite(growth)
         partly = changed & (kinship.tree.moments.norm[kinship.used, i] > 0.0)[:, None]
         exact = np.where(changed, np.abs(growth - 1.0) <= EXACTLY, True).all(axis=0)
-        whole = nearest[exact & (partly.sum(axis=0) >= FEWEST_PRUNED)]
+        fewest = np.array([1 if parts[i] or parts[j] else FEWEST_PRUNED for j in nearest])
+        whole = nearest[exact & (partly.sum(axis=0) >= fewest)]
         # exactly orthogonal to everybody is no mark of pruning
         telling = whole.size and (whole.size < len(nearest) or len(nearest) == 1)
         if telling and _is_pruned(kinship, int(whole[0]), i, look):

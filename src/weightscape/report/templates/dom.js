@@ -63,7 +63,7 @@ function tipLines(model) {
 }
 
 const KINDS = {
-  full: "full fine-tune of", lora: "LoRA fine-tune of", "frozen-part": "fine-tune, partly frozen, of",
+  full: "full fine-tune of", trained: "fine-tune of", lora: "LoRA fine-tune of", "frozen-part": "fine-tune, partly frozen, of",
   cast: "cast of", quantised: "quantised from", copy: "exact copy of", merge: "merge of",
   pruned: "pruned from", unknown: "made from", root: "root",
 };

@@ -45,7 +45,7 @@ function forestRows() {
 }
 
 const EDGE_STYLES = {
-  full: "", lora: "thin", "frozen-part": "pale", cast: "double", copy: "double", quantised: "double",
+  full: "", trained: "", lora: "thin", "frozen-part": "pale", cast: "double", copy: "double", quantised: "double",
   merge: "merge", pruned: "thin", unknown: "thin",
 };
 const edgeClass = (kind, sure) =>
