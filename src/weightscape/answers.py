@@ -114,6 +114,7 @@ class ModelAnswer(Answer):
     dtype: str
     parameters: int
     bytes: int
+    origin: str | None = Field(description="where it was fetched from, null for one that was not")
     part_of: str | None = Field(description="where it is, if only some layers are here; else null")
     layers: list[str] = Field(description="the tensors that are here, if only some are")
 

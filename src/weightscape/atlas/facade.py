@@ -157,9 +157,13 @@ class Atlas:
             raise BadInput(f"{given!r} may be {some}; type more of the name")
         if fits:
             return models[fits[0]]
-        at = places_of(given)
-        there = [it for it in models.values() if it.status != "gone" and it.path in at]
-        return there[0] if there else self.model(given)
+        return self.at(given) or self.model(given)
+
+    def at(self, given: str) -> Model | None:
+        """Return the model that was added by a path or an address, if there is one."""
+        paths = places_of(given)
+        there = (it for it in self.models() if it.status != "gone" and it.path in paths)
+        return next(there, None)
 
     def skipped(self) -> list[Skipped]:
         """List what was found and not charted, with the reasons."""

@@ -61,7 +61,8 @@ def register(
                 # one file may be led to by several links
                 place = Path(behind.get(os.path.realpath(place), place))
                 there = known.get(str(place), [])
-                rows.append(_row(one, place, there, shelf, verify, progress))
+                row = _row(one, place, there, shelf, verify, progress)
+                rows.append(_from(row, there, origins or {}))
             except (WeightscapeError, OSError) as problem:
                 log.info("skipped %s: %s", one.path, problem)
                 kind = "unsupported" if isinstance(problem, UnsupportedFormat) else "bad"
@@ -171,6 +172,13 @@ def _opened(
         metadata=capped(checkpoint.metadata),
         content_hash=hashed,
     )
+
+
+def _from(row: Model, there: Sequence[Model], origins: Mapping[str, str]) -> Model:
+    """Note where a model was fetched from: as told now, or before."""
+    before = (it.facts.origin for it in there if it.facts.origin)
+    origin = row.facts.part_of or origins.get(row.path) or next(before, None)
+    return replace(row, facts=replace(row.facts, origin=origin))
 
 
 def _on_its_base(row: Model, everyone: Sequence[Model]) -> Model:

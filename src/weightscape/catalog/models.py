@@ -226,6 +226,7 @@ def _packed_facts(facts: ModelFacts) -> dict[str, Any]:
         "run": facts.run,
         "step": facts.step,
         "ranks": facts.adapter_ranks,
+        "origin": facts.origin,
         "part_of": facts.part_of,
         "layers": facts.layers,
     }
@@ -246,6 +247,7 @@ def _model(row: Row[Any]) -> Model:
             run=packed["run"],
             step=packed["step"],
             adapter_ranks=packed["ranks"],
+            origin=packed.get("origin"),
             part_of=packed.get("part_of"),
             layers=tuple(packed.get("layers", ())),
         )

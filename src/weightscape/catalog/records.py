@@ -31,8 +31,8 @@ class ModelFacts:
     weights (bottleneck, prefix), None for a full model.
     sources: names of atlas models that its files say it was merged from, resolved alike.
     mixes: those claims as they are written.
-    part_of: where the model is, if only some `layers` of it (names of tensors) were fetched from
-    there; None for a model that is here.
+    origin: where it was fetched from, as far as that was told. part_of: where the model is, if only
+    some `layers` of it (names of tensors) were fetched from there; None for a model that is here.
     """
 
     name: str
@@ -44,6 +44,7 @@ class ModelFacts:
     adapter_ranks: dict[str, int] | None = None
     sources: tuple[str, ...] = ()
     mixes: tuple[str, ...] = ()
+    origin: str | None = None
     part_of: str | None = None
     layers: tuple[str, ...] = ()
 

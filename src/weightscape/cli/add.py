@@ -69,7 +69,8 @@ def add(
         )
         for name in answer.new:
             console.out().print(f"  {console.printable(name)}", markup=False, soft_wrap=True)
-        summary.print_fetched(console.err(), answer)
+        if not quiet:
+            summary.print_fetched(console.err(), answer)
         summary.print_skipped(console.err(), answer.skipped)
     if answer.skipped:
         raise typer.Exit(3)

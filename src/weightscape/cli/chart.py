@@ -79,7 +79,7 @@ def chart(
     if json:
         console.answer(answer)
     else:
-        print_chart(answer, verified=verify)
+        print_chart(answer, verified=verify, quiet=quiet)
     if open_page:
         show_page(answer)
     if answer.skipped:

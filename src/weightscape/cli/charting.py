@@ -111,7 +111,7 @@ def nothing_found(paths: Sequence[Path], skipped: Sequence[object]) -> str:
     )
 
 
-def print_chart(answer: ChartAnswer, *, verified: bool = False) -> None:
+def print_chart(answer: ChartAnswer, *, verified: bool = False, quiet: bool = False) -> None:
     """Print the summary: forest, regions, undecided and skipped models, the page."""
     out, err = console.out(), console.err()
     out.print(summary.headline(answer), style="bold")
@@ -121,8 +121,9 @@ def print_chart(answer: ChartAnswer, *, verified: bool = False) -> None:
     summary.print_regions(out, answer.map)
     summary.print_undecided(out, answer.tree)
     out.print()
-    summary.print_fetched(err, answer)
-    summary.print_reading(err, answer, verified)
+    if not quiet:
+        summary.print_fetched(err, answer)
+        summary.print_reading(err, answer, verified)
     summary.print_skipped(err, answer.skipped)
     out.print(f"page: {console.printable(answer.page)}", markup=False, soft_wrap=True)
 

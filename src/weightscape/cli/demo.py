@@ -56,7 +56,7 @@ def demo(
     if json:
         console.answer(DemoAnswer(**answer.model_dump(), zoo=str(zoo.resolve())))
     else:
-        print_chart(answer)
+        print_chart(answer, quiet=quiet)
         console.note(
             "these models hide where they came from: compare with "
             f"{zoo / 'truth.json'}, which nobody read"

@@ -75,7 +75,7 @@ def find(given: str, opened: "Atlas") -> "Model | str":
 
     place = locate(given)
     if isinstance(place, WebPlace) or (isinstance(place, HubPlace) and given.startswith("hub:")):
-        return given
+        return opened.at(given) or given
     (end,) = path_work.find_models([given], opened)
     return end.source if end.name is None else opened.model(end.name)
 

@@ -123,6 +123,7 @@ def _model(
         dtype=model.dtype,
         parameters=model.parameters,
         bytes=model.nbytes,
+        origin=model.facts.origin,
         part_of=model.facts.part_of,
         layers=list(model.facts.layers),
     )

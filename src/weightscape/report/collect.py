@@ -122,7 +122,9 @@ def _model(
     x, y = points.get(model.name, (None, None))
     facts = {"kind": "LoRA adapter"} if model.kind == "adapter" else {}
     if model.facts.part_of:
-        facts["here is"] = f"{len(model.facts.layers)} tensors: the rest was not fetched"
+        facts["of it are here"] = f"{len(model.facts.layers)} tensors: the rest was not fetched"
+    elif model.facts.origin:
+        facts["fetched from"] = model.facts.origin
     if model.name in norms:
         facts["norm of the backbone"] = f"{norms[model.name]:.4g}"
     if model.facts.wants:
