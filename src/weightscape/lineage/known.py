@@ -73,13 +73,21 @@ def groups_of_copies(tree: TreeGram, facts: Mapping[str, ModelFacts]) -> list[li
     unless that declares it as its base.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
-    partly = [i for i, name in enumerate(tree.models) if is_part(facts, name)]
-    for i in (*(i for i in range(len(tree.models)) if i not in partly), *partly):
+    # by a tensor and its content, the groups that have it: a part is looked for in few of them
+    having: dict[tuple[int, str], list[tuple[str, ...]]] = {}
+    partly = {i for i, name in enumerate(tree.models) if is_part(facts, name)}
+    for i in sorted(range(len(tree.models)), key=lambda i: i in partly):
         signature = tuple(row[i] for row in tree.moments.hashes)
         if not any(signature):
             signature = (f"no tensors: {i}",)
         elif i in partly:
-            signature = next((it for it in groups if _alike(it, signature)), signature)
+            # vectors (a key's bias) may be alike in everybody
+            held = [it for it in enumerate(signature) if it[1] and len(tree.shapes[it[0]]) > 1]
+            near = (group for it in held for group in having.get(it, ()))
+            signature = next((it for it in near if _alike(it, signature)), signature)
+        if partly and signature not in groups:
+            for t, content in enumerate(signature):
+                having.setdefault((t, content), []).append(signature)
         groups.setdefault(signature, []).append(i)
     named = [base for fact in facts.values() for base in fact.declared]
 
@@ -100,8 +108,6 @@ def is_part(facts: Mapping[str, ModelFacts], name: str) -> bool:
 
 def _alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     """Tell whether two models have tensors in common, and all of them alike."""
-    if len(one) != len(other):
-        return False
     shared = [pair for pair in zip(one, other, strict=True) if all(pair)]
     return bool(shared) and all(ours == theirs for ours, theirs in shared)
 
