@@ -16,8 +16,9 @@ from probe_models import Population as Probed
 from weightscape.answers import AddAnswer, ChartAnswer, ListAnswer
 from weightscape.answers_probes import DescribeAnswer, SearchAnswer
 from weightscape.atlas import Atlas, bringing
-from weightscape.errors import NotFound
+from weightscape.geometry.telling_layer import telling_layer
 from weightscape.io import trying
+from weightscape.io.trying import Unreachable
 
 TELLING = "encoder.layer.2"
 
@@ -224,7 +225,7 @@ def test_a_server_that_is_away_takes_nothing_that_is_here(server, family, monkey
 
     def away(folder, layers):
         asked.append(folder)
-        raise NotFound(f"{folder.shown}: cannot be read: the server cannot be reached")
+        raise Unreachable(f"{folder.shown}: cannot be read: the server cannot be reached")
 
     monkeypatch.setattr(bringing, "_fetched", away)
     monkeypatch.setattr(bringing, "AT_ONCE", 1)
@@ -233,3 +234,77 @@ def test_a_server_that_is_away_takes_nothing_that_is_here(server, family, monkey
     assert len(asked) == 1  # each would have waited as long
     assert all("cannot be reached" in it.reason for it in answer.skipped)
     assert "cannot be reached" in run("add", given[4]).error()
+
+
+def test_one_model_that_is_not_there_takes_no_other_along(server, family, monkeypatch):
+    monkeypatch.setattr(bringing, "AT_ONCE", 1)
+    names = list(family.tensors)[:2]
+    given = [f"{server.url}/{it}/" for it in ("on/web/nothing", *names)]
+    assert sorted(ask(AddAnswer, "add", *given, code=3).given) == sorted(names)
+    shutil.rmtree(family.folder / names[0])
+    answer = ask(AddAnswer, "add", *given, code=3)
+    assert answer.given == [names[1]] and len(answer.skipped) == 2
+
+
+def test_layers_that_a_reference_lacked_are_compared_when_it_has_them(server, family, monkeypatch):
+    names = list(family.tensors)
+    given = {it: f"{server.url}/{it}/" for it in names}
+    ask(AddAnswer, "add", *given.values())
+    with Atlas("atlas") as atlas:
+        reference = atlas.products()[0].products.reference
+    other = "encoder.layer.1.attention.value.weight"
+    monkeypatch.setattr(bringing, "telling_layer", lambda it: (*telling_layer(it), other))
+    ask(AddAnswer, "add", *(url for name, url in given.items() if name != reference))
+    ask(AddAnswer, "add", given[reference])
+    with Atlas("atlas") as atlas:
+        told = {it.model: it.distance for it in atlas.near(reference, count=99)}
+    layers = [name for name in family.tensors[reference] if "layer.2.attention.value" in name]
+    layers += [other, "encoder.layer.2.LayerNorm.weight", "encoder.layer.2.attention.query.bias"]
+    for name in set(names) - {reference}:
+        pair = (family.tensors[reference], family.tensors[name])
+        real = populations.distance(*({it: some[it] for it in layers} for some in pair))
+        assert told[name] == pytest.approx(real, rel=1e-3)
+
+
+def test_models_that_come_back_stand_on_one_another_again(server, family, tmp_path):
+    names = list(family.tensors)
+    local = shutil.copytree(family.folder, tmp_path / "disk")
+    for name in names[5:]:
+        shutil.rmtree(local / name)
+    ask(AddAnswer, "add", local)
+    local.rename(tmp_path / "unplugged")
+    ask(AddAnswer, "add", *(f"{server.url}/{it}/" for it in names[5:]))
+    (tmp_path / "unplugged").rename(local)
+    assert edges(ask(ChartAnswer, "chart", local)) == family.edges
+    with Atlas("atlas") as atlas:
+        (tree,) = [it for it in atlas.products() if "base" in it.products.models]
+        assert tree.products.reference in names[:5]
+
+
+def test_experts_do_not_stay_with_the_gone(tmp_path):
+    probed = Probed(tmp_path / "models")
+    probed.make("first", 32)
+    with serving(probed.folder) as server:
+        names = sorted(probed.labels)
+        ask(AddAnswer, "add", *(f"{server.url}/{it}/" for it in names))
+        labels = probed.write_labels(tmp_path / "labels.csv")
+        texts = probed.write_texts(tmp_path / "texts.safetensors")
+        trained = ("--labels", labels, "--encoder", f"vectors:{texts}", "--steps", 12)
+        assert run("train-probes", *trained).code == 0
+    shutil.rmtree(next(Path("cache").rglob(names[3])))
+    ask(AddAnswer, "add", probed.one("whole", "first", ["cloud"], into=tmp_path / "here"))
+    assert statuses()[names[3]] == "gone"
+    for name in ("whole", names[0]):
+        assert ask(DescribeAnswer, "describe", name).known
+
+
+def test_a_base_of_which_a_layer_is_here_has_no_copies(server, family):
+    tensors = {
+        name: it if name.startswith(TELLING) else it + 0.01
+        for name, it in family.tensors["base"].items()
+    }
+    family.write("tuned", tensors)
+    (family.folder / "tuned" / "README.md").write_text("---\nbase_model: base\n---\n")
+    answer = ask(ChartAnswer, "chart", f"{server.url}/base/", family.folder / "tuned")
+    assert {it.kind for it in answer.tree.edges} <= {"unknown"}
+    assert not any("content hash" in it.evidence[0] for it in answer.tree.edges)

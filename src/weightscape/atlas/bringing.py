@@ -22,13 +22,14 @@ from weightscape.errors import (
 from weightscape.geometry.align import Backbone, backbone
 from weightscape.geometry.telling_layer import LARGEST, telling_layer
 from weightscape.io import HubPlace, Location, WebPlace, locate
-from weightscape.io.asking import Missing, Traffic
+from weightscape.io.asking import Traffic
 from weightscape.io.download import download, target_of
 from weightscape.io.layout import LAYERS_FILE, stands_for_folder
 from weightscape.io.locations import HUB, origin
 from weightscape.io.outline import Outlined
 from weightscape.io.part import fetch_layers, layers_at
 from weightscape.io.remote_folder import HubFolder, WebFolder, open_folder
+from weightscape.io.trying import Unreachable
 from weightscape.io.walk import ATLAS_FILE
 from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
@@ -130,10 +131,10 @@ def places_of(given: str) -> tuple[str, ...]:
     """Tell at which paths a model may lie that was given by a path or an address."""
     try:
         place = locate(given)
-    except BadInput:
+        if isinstance(place, Path):
+            return (os.path.realpath(place),)
+    except (BadInput, ValueError):
         return ()
-    if isinstance(place, Path):
-        return (os.path.realpath(place),)
     if isinstance(place, HubPlace):
         return ()  # it has its name
     folder = WebFolder(place)
@@ -175,11 +176,9 @@ def _layers_of(
     try:
         if server in away:
             # each would wait as long to find the same
-            raise NotFound(f"{place.shown}: its server cannot be reached")
+            raise Unreachable(f"{place.shown}: its server cannot be reached")
         return _fetched(open_folder(place), layers)
-    except Missing:
-        raise
-    except NotFound:
+    except Unreachable:
         away.add(server)
         here = layers_at(WebFolder(place)) if isinstance(place, WebPlace) else None
         if here is None or not (here / LAYERS_FILE).exists():

@@ -123,7 +123,13 @@ def _rejoin(connection: Connection, stranded: Sequence[Model], models: Sequence[
             [it.tree_id for it in ready if it.tree_id is not None],
         )
         for tree in {tree for tree in trees if tree > 0}:
-            _move(connection, tree, [it for it, at in zip(back, trees, strict=True) if at == tree])
+            moving = [it for it, at in zip(back, trees, strict=True) if at == tree]
+            whole = [it for it in moving if it.facts.part_of is None and it.kind == "full"]
+            if whole and family_id is not None and stands_on_part(connection, tree):
+                planted = families.ensure_tree(connection, family_id, whole[0].name, whole[0].id)
+                _move(connection, planted.id, [*clear(connection, tree), *moving])
+            else:
+                _move(connection, tree, moving)
 
 
 def _move(connection: Connection, tree_id: int, models: Iterable[Model]) -> None:
@@ -210,9 +216,7 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
     layout = _layout(family.id)
     with store.write() as connection:
         kept = samples.load_samples(connection, layout)
-        rooted = _rooted(connection, family, kept)
-        known = _stacked([kept[i] for i in rooted], len(chosen))
-        trees = group(block, known, list(rooted.values()))
+        trees = _grouped(block, _rooted(connection, family, kept), kept)
         for number in dict.fromkeys(trees):
             members = [i for i, tree in enumerate(trees) if tree == number]
             tree = number
@@ -240,21 +244,37 @@ def _sampled(shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     return (*chosen, *(it for it in telling if it not in chosen))
 
 
+def _grouped(
+    block: np.ndarray, rooted: Sequence[Mapping[int, int]], kept: Mapping[int, np.ndarray]
+) -> list[int]:
+    """Find the tree of each fresh sample: among those where somebody is, and else where one was."""
+    trees: list[int] | None = None
+    for some in rooted:
+        lone = [i for i, tree in enumerate(trees) if tree < 0] if trees else range(len(block))
+        known = _stacked([kept[i] for i in some], block.shape[1])
+        found = group(block[list(lone)], known, list(some.values())) if lone else []
+        trees = trees or [-1] * len(block)
+        for i, tree in zip(lone, found, strict=True):
+            trees[i] = tree
+    return trees or []
+
+
 def _rooted(
     connection: Connection, family: Family, kept: Mapping[int, np.ndarray]
-) -> dict[int, int]:
-    """Tell the trees of a family's models that were sampled: of those where somebody is, if any."""
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Tell the trees of a family's models that were sampled: where somebody is, and the others."""
     everyone = [
         it
         for it in model_rows.all_models(connection)
         if it.family_id == family.id and it.tree_id is not None and it.id in kept
     ]
     living = {it.tree_id for it in everyone if it.status in ("pending", "ready")}
-    return {
-        it.id: it.tree_id
-        for it in everyone
-        if it.tree_id is not None and (it.tree_id in living or not living)
-    }
+    here: dict[int, int] = {}
+    gone: dict[int, int] = {}
+    for it in everyone:
+        if it.tree_id is not None:
+            (here if it.tree_id in living else gone)[it.id] = it.tree_id
+    return here, gone
 
 
 def _stacked(kept: Sequence[np.ndarray], tensors: int) -> np.ndarray:

@@ -73,7 +73,7 @@ def let_experts_follow(connection: Connection) -> None:
     """Give the experts of trees where nobody is any more to the trees where most of them are."""
     trees = {it.id: it for it in families.all_trees(connection)}
     everyone = {it.id: it for it in model_rows.all_models(connection)}
-    peopled = {it.tree_id for it in everyone.values() if it.status != "removed"}
+    peopled = {it.tree_id for it in everyone.values() if it.status in ("pending", "ready")}
     wanted = {it.tree for it in experts.all_experts(connection)}
     for tree in trees.values():
         named = {group_name(tree.name, low_rank) for low_rank in (False, True)}

@@ -12,7 +12,7 @@ from weightscape.catalog.names import free_name
 from weightscape.catalog.parting import parted
 from weightscape.catalog.places import leave, leave_outgrown
 from weightscape.catalog.records import Model, ModelFacts, Stamp, Status
-from weightscape.catalog.schema import models, places
+from weightscape.catalog.schema import models, places, trees
 from weightscape.errors import AtlasError, BadInput, UnknownName
 
 
@@ -192,9 +192,26 @@ def _grow(connection: Connection, part: int, found: Model) -> Model:
         findings.delete_findings(connection, row.tree_id)
     _change(connection, [part], fingerprint=found.fingerprint)
     _refresh(connection, row, found)
-    mark(connection, [part], "pending")
-    leave(connection, part)
+    again = [part, *_standing_on(connection, row)]
+    mark(connection, again, "pending")
+    for model_id in again:
+        leave(connection, model_id)
     return get(connection, row.name)
+
+
+def _standing_on(connection: Connection, part: Model) -> list[int]:
+    """Find the models whose deltas in other layers than a tree's reference had were none."""
+    standing = select(trees.c.id).where(trees.c.reference_id == part.id)
+    rows = connection.execute(
+        select(models).where(
+            models.c.tree_id.in_(standing),
+            models.c.status.in_(("pending", "ready")),
+            models.c.id != part.id,
+        )
+    )
+    known = set(part.facts.layers)
+    found = [_model(row) for row in rows]
+    return [it.id for it in found if it.kind != "full" or not known.issuperset(it.facts.layers)]
 
 
 def _refreshed(model: Model) -> dict[str, Any]:

@@ -123,7 +123,8 @@ def distances(
         typical.append(_typical(apart, known, differ, little) if little.any() else 0.0)
     if not little.any():
         return np.sqrt(squared), np.sqrt(blur)
-    return _of_whole_models(tree, squared, little, typical), np.sqrt(blur)
+    grown = _to_whole_models(tree, little, typical)
+    return np.sqrt(squared * grown), np.sqrt(blur * grown)
 
 
 def _typical(
@@ -141,13 +142,10 @@ def _typical(
     return float("nan")
 
 
-def _of_whole_models(
-    tree: TreeGram,
-    squared: Float64[np.ndarray, "N N"],
-    little: np.ndarray,
-    typical: Sequence[float],
+def _to_whole_models(
+    tree: TreeGram, little: np.ndarray, typical: Sequence[float]
 ) -> Float64[np.ndarray, "N N"]:
-    """Scale squared distances in a few tensors to all of them, by what is usual in each.
+    """Tell how far squared distances in a few tensors are to grow, by what is usual in each.
 
     Of a tensor that no two have, by its number of elements.
     """
@@ -158,8 +156,9 @@ def _of_whole_models(
     usual = np.where(told, usual, density * sizes)
     seen = sum(
         (np.where(np.isfinite(gram), it, 0.0) for gram, it in zip(tree.gram, usual, strict=True)),
-        np.zeros_like(squared),
+        np.zeros(little.shape),
     )
-    grown = np.divide(usual.sum(), seen, out=np.ones_like(squared), where=little & (seen > 0.0))
-    scaled: Float64[np.ndarray, "N N"] = np.sqrt(squared * grown)
-    return scaled
+    grown: Float64[np.ndarray, "N N"] = np.divide(
+        usual.sum(), seen, out=np.ones(little.shape), where=little & (seen > 0.0)
+    )
+    return grown

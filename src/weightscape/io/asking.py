@@ -90,7 +90,7 @@ def asked(
             raise BadCheckpoint(f"no such address: {error}", file=name) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"the server cannot be reached ({_cause(error)})"
-            raise Broken(reason, unheard=True) from None
+            raise Broken(reason, unheard=True, away=True) from None
         except httpx2.TransportError as error:
             raise Broken(f"the connection breaks ({_cause(error)})") from None
     raise BadCheckpoint(f"the server leads on more than {_REDIRECTS} times", file=name)

@@ -112,7 +112,7 @@ def _asked(place: HubPlace) -> "ModelInfo":
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if kinds & {"TransportError", "OSError"}:
             reason = f"the hub cannot be reached ({type(error).__name__})"
-            raise Broken(reason, unheard=True) from None
+            raise Broken(reason, unheard=True, away=True) from None
         raise BadCheckpoint(
             f"the hub's answer makes no sense ({type(error).__name__})", file=place.shown
         ) from None

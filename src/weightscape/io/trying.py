@@ -22,7 +22,8 @@ class Broken(Exception):
     """A connection that broke or a server that is busy: worth another try.
 
     wait: the seconds that the server asks for. free: it is not counted among the tries. unheard:
-    nothing of the file was seen yet. stale: what was fetched of the file is of no use any more.
+    nothing of the file was seen yet. away: nor of its server. stale: what was fetched of the file
+    is of no use any more.
     """
 
     def __init__(
@@ -32,13 +33,19 @@ class Broken(Exception):
         wait: float = 0.0,
         free: bool = False,
         unheard: bool = False,
+        away: bool = False,
         stale: bool = False,
     ) -> None:
         super().__init__(reason)
         self.wait = wait
         self.free = free
         self.unheard = unheard
+        self.away = away
         self.stale = stale
+
+
+class Unreachable(NotFound):
+    """A server that cannot be reached: what is asked of it next will not be heard either."""
 
 
 class Tries:
@@ -63,6 +70,8 @@ class Tries:
 
     def _give_up(self, problem: Broken) -> NoReturn:
         what = f"cannot be read: {problem} ({_TRIES} times); try again later"
+        if problem.away:
+            raise Unreachable(f"{self._name}: {what}") from None
         if problem.unheard:
             raise NotFound(f"{self._name}: {what}") from None
         raise BadCheckpoint(what, file=self._name) from None

@@ -270,7 +270,7 @@ def _with_copies(
                 # what was compared of the base is no tensor that the adapter changes
                 edges.append(Edge(original, names[i], "lora", SURE, BESIDE[:1]))
                 continue
-            if is_part(facts, names[i]):
+            if is_part(facts, names[i]) or is_part(facts, original):
                 sure = names[i] in facts and original in facts[names[i]].declared
                 edges.append(_equal(tree, original, names[i], declared=sure))
                 continue
