@@ -12,6 +12,7 @@ from weightscape.atlas.adapted import matched
 from weightscape.atlas.bases import kept_base, unsettled
 from weightscape.atlas.reading import Shelf, backbone_of, matched_here, resolve
 from weightscape.atlas.replanting import clear, let_experts_follow, stands_on_part
+from weightscape.atlas.sampled_kin import rooted, soundest, stacked, tensors_to_sample, trees_of
 from weightscape.catalog import families, findings, samples
 from weightscape.catalog import models as model_rows
 from weightscape.catalog.places import leave
@@ -19,8 +20,7 @@ from weightscape.catalog.records import Family, Model
 from weightscape.catalog.store import Store
 from weightscape.errors import WeightscapeError
 from weightscape.geometry.align import Backbone, Shape, match
-from weightscape.geometry.sample import ELEMENTS, central, group, sample, sampled_tensors
-from weightscape.geometry.telling_layer import telling_layer
+from weightscape.geometry.sample import ELEMENTS, central, group, sample
 from weightscape.io import Adapter, Checkpoint
 from weightscape.progress import Progress, silent
 
@@ -118,8 +118,8 @@ def _rejoin(connection: Connection, stranded: Sequence[Model], models: Sequence[
             continue
         size = max(kept[it.id].size for it in (*back, *ready)) // ELEMENTS
         trees = group(
-            _stacked([kept[it.id] for it in back], size),
-            _stacked([kept[it.id] for it in ready], size),
+            stacked([kept[it.id] for it in back], size),
+            stacked([kept[it.id] for it in ready], size),
             [it.tree_id for it in ready if it.tree_id is not None],
         )
         for tree in {tree for tree in trees if tree > 0}:
@@ -205,7 +205,7 @@ def short_count(count: int) -> str:
 def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> int:
     """Sample the candidates and give each its tree, planting those that are new."""
     shapes = dict(family.signature)
-    chosen = _sampled(shapes)
+    chosen = tensors_to_sample(shapes)
     read = 0
     fresh = []
     for candidate in candidates:
@@ -216,13 +216,13 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
     layout = _layout(family.id)
     with store.write() as connection:
         kept = samples.load_samples(connection, layout)
-        trees = _grouped(block, _rooted(connection, family, kept), kept)
+        trees = trees_of(block, rooted(connection, family, kept), kept)
         for number in dict.fromkeys(trees):
             members = [i for i, tree in enumerate(trees) if tree == number]
             tree = number
             whole = any(candidates[i].model.facts.part_of is None for i in members)
             if number < 0 or (whole and stands_on_part(connection, number)):
-                sound = _soundest(block, members)
+                sound = soundest(block, members)
                 reference = candidates[sound[central(block[sound])]].model
                 planted = families.ensure_tree(connection, family.id, reference.name, reference.id)
                 tree = planted.id
@@ -235,61 +235,6 @@ def _plant(store: Store, family: Family, candidates: Sequence[_Candidate]) -> in
             {it.model.id: block[i].ravel() for i, it in enumerate(candidates)},
         )
     return read
-
-
-def _sampled(shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """Choose the tensors to sample: of models that are elsewhere one layer is here, so that too."""
-    chosen = sampled_tensors(shapes)
-    telling = telling_layer(Backbone({name: name for name in shapes}, shapes))[:1]
-    return (*chosen, *(it for it in telling if it not in chosen))
-
-
-def _grouped(
-    block: np.ndarray, rooted: Sequence[Mapping[int, int]], kept: Mapping[int, np.ndarray]
-) -> list[int]:
-    """Find the tree of each fresh sample: among those where somebody is, and else where one was."""
-    trees: list[int] | None = None
-    for some in rooted:
-        lone = [i for i, tree in enumerate(trees) if tree < 0] if trees else range(len(block))
-        known = _stacked([kept[i] for i in some], block.shape[1])
-        found = group(block[list(lone)], known, list(some.values())) if lone else []
-        trees = trees or [-1] * len(block)
-        for i, tree in zip(lone, found, strict=True):
-            trees[i] = tree
-    return trees or []
-
-
-def _rooted(
-    connection: Connection, family: Family, kept: Mapping[int, np.ndarray]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Tell the trees of a family's models that were sampled: where somebody is, and the others."""
-    everyone = [
-        it
-        for it in model_rows.all_models(connection)
-        if it.family_id == family.id and it.tree_id is not None and it.id in kept
-    ]
-    living = {it.tree_id for it in everyone if it.status in ("pending", "ready")}
-    here: dict[int, int] = {}
-    gone: dict[int, int] = {}
-    for it in everyone:
-        if it.tree_id is not None:
-            (here if it.tree_id in living else gone)[it.id] = it.tree_id
-    return here, gone
-
-
-def _stacked(kept: Sequence[np.ndarray], tensors: int) -> np.ndarray:
-    """Stack samples [B, T, E]; those that were taken of fewer tensors lack the last ones."""
-    stack = np.full((len(kept), tensors, ELEMENTS), np.nan, np.float32)
-    for row, values in enumerate(kept):
-        shaped = values.reshape(-1, ELEMENTS)[:tensors]
-        stack[row, : len(shaped)] = shaped
-    return stack
-
-
-def _soundest(block: np.ndarray, members: Sequence[int]) -> list[int]:
-    """Pick those that may be a reference: with the most of the sampled weights there and finite."""
-    known = {i: int(np.isfinite(block[i]).sum()) for i in members}
-    return [i for i in members if known[i] == max(known.values())]
 
 
 def _sample(

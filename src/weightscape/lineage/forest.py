@@ -8,6 +8,7 @@ import numpy as np
 
 from weightscape.catalog.records import Edge, Forest, ModelFacts, Undecided
 from weightscape.geometry.products import TreeGram
+from weightscape.lineage.copies import groups_of_copies, is_part
 from weightscape.lineage.evidence import (
     SURE,
     Testimony,
@@ -17,13 +18,7 @@ from weightscape.lineage.evidence import (
 )
 from weightscape.lineage.kinds import Look, kind_of, unchanged_tensors
 from weightscape.lineage.kinship import Kinship
-from weightscape.lineage.known import (
-    Known,
-    deny_runs,
-    find_known,
-    groups_of_copies,
-    is_part,
-)
+from weightscape.lineage.known import Known, deny_runs, find_known
 from weightscape.lineage.origin import OwnWay, estranged, own_ways
 from weightscape.lineage.rooting import Rooting, best_rooting
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from weightscape.catalog.records import ModelFacts
-from weightscape.lineage.known import groups_of_copies
+from weightscape.lineage.copies import groups_of_copies
 
 
 def grouped(contents, parts, shapes=((8, 8), (8, 8), (8,))):
