@@ -81,7 +81,9 @@ def test_a_model_tells_of_its_paths(show: Show) -> None:
     ]
     sight = show(page_with(*paths))
     page = sight.page
+    in_sight(page)  # what is drawn meanwhile would move the row from under the mouse
     sight.row("sst2-s0").click()
+    page.locator("#panel h2 .name", has_text="sst2-s0").wait_for()
     first = page.locator("#paths-list button").first
     assert first.inner_text().startswith("sst2-s0 → imdb-s1")  # its own stand first
     page.locator("#panel").get_by_role("button", name="imdb-s1", exact=True).last.click()
