@@ -15,7 +15,8 @@ from range_server import RangeServer, serving
 from probe_models import Population as Probed
 from weightscape.answers import AddAnswer, ChartAnswer, ListAnswer
 from weightscape.answers_probes import DescribeAnswer, SearchAnswer
-from weightscape.atlas import Atlas, bringing
+from weightscape.atlas import Atlas, bringing, passing, placing, registering
+from weightscape.atlas.reading import Shelf
 from weightscape.geometry.telling_layer import telling_layer
 from weightscape.io import trying
 from weightscape.io.trying import Unreachable
@@ -308,3 +309,29 @@ def test_a_base_of_which_a_layer_is_here_has_no_copies(server, family):
     answer = ask(ChartAnswer, "chart", f"{server.url}/base/", family.folder / "tuned")
     assert {it.kind for it in answer.tree.edges} <= {"unknown"}
     assert not any("content hash" in it.evidence[0] for it in answer.tree.edges)
+
+
+def test_who_was_given_another_tree_during_a_pass_is_not_called_ready(server, family, monkeypatch):
+    names = list(family.tensors)
+    keep, moved = passing._keep, []
+
+    def slowly(store, *rest):
+        """Keep a tensor's rows, and let another process place a whole model meanwhile."""
+        keep(store, *rest)
+        if not moved:
+            shelf = Shelf()
+            registering.register(store, [family.folder / names[5]], shelf)
+            moved.append(placing.place(store, shelf))
+            shelf.close()
+
+    monkeypatch.setattr(passing, "_keep", slowly)
+    ask(AddAnswer, "add", *(f"{server.url}/{it}/" for it in names[:5]))
+    assert moved
+    answer = ask(ChartAnswer, "chart", family.folder / names[5])
+    assert set(statuses().values()) == {"ready"}
+    charted = {name: it for name, it in family.tensors.items() if name in names[:6]}
+    assert edges(answer) == {pair for pair in family.edges if set(pair) <= set(charted)}
+    with Atlas("atlas") as atlas:
+        assert all(np.isfinite(it.distance) for it in atlas.near(names[0], count=99))
+        (tree,) = atlas.products()
+        assert np.isfinite(tree.products.gram).any(axis=0).all()

@@ -139,8 +139,12 @@ def _complete_tree(
         _keep(store, tree, ids[products.tensor], fresh, products)
         read += products.bytes_read
     with store.write() as connection:
-        model_rows.mark_ready(connection, [it.id for it in pending.values()])
-    return [it.name for it in pending.values()], read
+        # another process may have given some a place in a tree where they have no rows yet
+        now = model_rows.by_ids(connection, [it.id for it in pending.values()])
+        places = {it.id: (it.tree_id, it.position) for it in now}
+        done = [it for it in pending.values() if places[it.id] == (tree.id, it.position)]
+        model_rows.mark_ready(connection, [it.id for it in done])
+    return [it.name for it in done], read
 
 
 def _reference(tree: Tree, inside: Sequence[Model], members: Sequence[Member]) -> Member | None:
