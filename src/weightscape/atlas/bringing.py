@@ -19,7 +19,7 @@ from weightscape.errors import (
     UnsupportedFormat,
     WeightscapeError,
 )
-from weightscape.geometry.align import Backbone, backbone
+from weightscape.geometry.align import backbone
 from weightscape.geometry.telling_layer import LARGEST, telling_layer
 from weightscape.io import HubPlace, Location, WebPlace, locate
 from weightscape.io.asking import Traffic
@@ -31,6 +31,7 @@ from weightscape.io.part import fetch_layers, layers_at
 from weightscape.io.remote_folder import HubFolder, WebFolder, open_folder
 from weightscape.io.trying import Unreachable
 from weightscape.io.walk import ATLAS_FILE
+from weightscape.probing.layers import names_for
 from weightscape.probing.saving import load_expert
 from weightscape.progress import Progress, silent
 
@@ -190,22 +191,13 @@ def _layers_of(
 def _fetched(folder: WebFolder | HubFolder, layers: Sequence[str]) -> tuple[Path, int]:
     def choose(tensors: Mapping[str, Outlined], tied: Mapping[str, str]) -> list[str]:
         found = backbone(tensors, tied)
-        named = [
-            name
-            for it in layers
-            if (name := _stored(found, it)) is not None and prod(tensors[name].shape) <= LARGEST
-        ]
-        return list(dict.fromkeys([*telling_layer(found), *named]))
+        named = [names for it in layers if len(names := names_for(found, it)) == 1]
+        stored = [found.stored[name] for (name,) in named]
+        asked = [name for name in stored if prod(tensors[name].shape) <= LARGEST]
+        return list(dict.fromkeys([*telling_layer(found), *asked]))
 
     traffic: Traffic = folder.traffic
     return fetch_layers(folder, choose), traffic.bytes_read
-
-
-def _stored(found: Backbone, layer: str) -> str | None:
-    if layer in found.stored:
-        return found.stored[layer]
-    ends = [it for it in found.stored if it.endswith(f".{layer}") or layer.endswith(f".{it}")]
-    return found.stored[ends[0]] if len(ends) == 1 else None
 
 
 def _skipped(place: WebPlace | HubPlace, problem: WeightscapeError) -> Skipped:

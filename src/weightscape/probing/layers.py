@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weightscape.errors import BadCheckpoint, MismatchedModels
-from weightscape.geometry.align import backbone, role, strip_wrappers
+from weightscape.geometry.align import Backbone, backbone, role, strip_wrappers
 from weightscape.io.tensors import TensorInfo
 
 SMALLEST_SIDE = 8
@@ -151,6 +151,14 @@ def same_layer(one: Layer, other: Layer) -> bool:
     return False
 
 
+def names_for(found: Backbone, layer: str) -> list[str]:
+    """List what a backbone may call a layer, by its name with or without wrappers."""
+    if layer in found.stored:
+        return [layer]
+    # a wrapper that is not known by name stands in front of one of the two
+    return [it for it in found.stored if it.endswith(f".{layer}") or layer.endswith(f".{it}")]
+
+
 def _stored_name(checkpoint: Readable, layer: str) -> str:
     # names alone are known without asking: of a sharded model on a server, what a backbone is made
     # of would take the headers of all shards
@@ -160,10 +168,7 @@ def _stored_name(checkpoint: Readable, layer: str) -> str:
         if len(info.shape) >= 2 and role(layer, info) == "backbone":
             return plain[0]
     found = backbone(checkpoint.tensors, checkpoint.tied)
-    names = [name for name in found.stored if name == layer]
-    if not names:
-        # a wrapper that is not known by name stands in front of one of the two
-        names = [it for it in found.stored if it.endswith(f".{layer}") or layer.endswith(f".{it}")]
+    names = names_for(found, layer)
     if len(names) != 1:
         raise MismatchedModels(f"has no layer {layer!r}" if not names else f"has several {layer!r}")
     if len(found.shapes[names[0]]) < 2:
