@@ -9,7 +9,7 @@ from weightscape.io.adapter_config import lora_config, stands_beside
 from weightscape.io.asking import Missing
 from weightscape.io.checkpoint import Checkpoint
 from weightscape.io.download import download
-from weightscape.io.layout import ADAPTER_CONFIG, is_shard, is_torch
+from weightscape.io.layout import ADAPTER_CONFIG, is_torch
 from weightscape.io.locations import HubPlace, Location, WebPlace, locate
 from weightscape.io.opening import open_checkpoint, refuse_bare_factors
 from weightscape.io.remote import RemoteCheckpoint, read_object
@@ -70,8 +70,6 @@ def open_in(folder: RemoteFolder) -> RemoteCheckpoint | Adapter:
         )
     if adapter:
         return _open_adapter(folder, label)
-    if is_shard(label) and folder.named:
-        raise BadInput(f"{shown}: is one shard of a model; give its folder or its index")
     found = RemoteCheckpoint(folder, label)
     refuse_bare_factors(found.path, found.tensors)
     return found

@@ -9,7 +9,6 @@ import torch
 
 from weightscape.errors import (
     BadCheckpoint,
-    BadInput,
     MismatchedModels,
     NeedsDownload,
     UnsupportedFormat,
@@ -20,7 +19,7 @@ from weightscape.io.checkpoint import Checkpoint
 from weightscape.io.download import alone, download, target_of, whole_here
 from weightscape.io.fetching import Expected, fetch_file
 from weightscape.io.json_files import CONFIG_LIMIT, read_json
-from weightscape.io.layout import LAYERS_FILE, is_shard, is_torch, stands_for_folder
+from weightscape.io.layout import LAYERS_FILE, is_torch, stands_for_folder
 from weightscape.io.opening import open_layers, packed_by
 from weightscape.io.outline import Outline, Outlined, check_outline
 from weightscape.io.remote import RemoteCheckpoint
@@ -51,10 +50,6 @@ def fetch_layers(
     part, MismatchedModels where `choose` finds nothing in it.
     """
     label, adapter = chosen(folder)
-    if is_shard(label) and folder.named:
-        raise BadInput(
-            f"{folder.file(label).name}: is one shard of a model; give its folder or its index"
-        )
     here = whole_here(folder)
     if here is not None:
         return here

@@ -11,7 +11,14 @@ from weightscape.io.asking import Missing, Traffic
 from weightscape.io.http import HttpFile
 from weightscape.io.hub import HubFile, Repository, is_safe, list_repository
 from weightscape.io.hub_endpoint import endpoint, token
-from weightscape.io.layout import ADAPTER_CONFIG, is_index, is_weights, look
+from weightscape.io.layout import (
+    ADAPTER_CONFIG,
+    is_index,
+    is_shard,
+    is_torch,
+    is_weights,
+    look,
+)
 from weightscape.io.locations import HubPlace, WebPlace, beside, origin, split_file
 
 # in the order in which they are asked for, until one is there
@@ -148,6 +155,11 @@ def open_folder(place: WebPlace | HubPlace) -> WebFolder | HubFolder:
 def chosen(folder: RemoteFolder) -> tuple[str, bool]:
     """Tell the file of a remote folder that is its model, and whether it is an adapter's."""
     if folder.named is not None:
+        if is_shard(folder.named) and not is_torch(folder.named):
+            raise BadInput(
+                f"{folder.file(folder.named).name}: is one shard of a model; "
+                "give its folder or its index"
+            )
         return folder.named, folder.named.startswith("adapter_model.")
     layout = look(folder.names())
     label = layout.weights or layout.adapter
