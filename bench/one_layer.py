@@ -5,7 +5,7 @@
 ZOO: a folder that `weightscape zoo` made. It is charted twice by the command line, in processes of
 its own: whole, from the disk, and by the URLs of its models on a web server of loopback, of which
 one layer of each is fetched. Adapters are fetched as they are. The choice of the layer was made
-on the zoos `text` and `held-out`; `demo` was looked at afterwards only.
+on the zoos `text` and `held-out`; `demo` had no say in it.
 """
 
 import argparse
