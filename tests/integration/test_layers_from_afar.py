@@ -220,6 +220,8 @@ def test_sharded_models_are_read_out_of_their_shards(server, family):
     held = open_layers(next(Path("cache").rglob(f"sharded/{LAYERS_FILE}")).parent)
     assert torch.equal(held.tensor(WANTED), family.tensors[second][WANTED])
     assert set(held.outline.tensors) == set(family.tensors[second])
+    shard = min((family.folder / "sharded").glob("*.safetensors")).name
+    assert "one shard of a model" in run("chart", f"{server.url}/on/sharded/{shard}").error()
 
 
 def test_an_experts_layer_comes_along_and_is_searched(tmp_path, monkeypatch):
